@@ -1,0 +1,237 @@
+"""Bundles: a folder that holds a network, what it means, and frames that prove it on any machine.
+
+Whatever runs a network here runs a bundle. It is written once, whole or not at all, and never changed;
+every byte of it is vouched for: `bundle.sha256` holds the digest of `bundle.json`, which holds the digests
+of all other files. A digest finds damage; who made a bundle is for a signature to say. Later additions lie
+in the folders `engines` and `signatures`, which have manifests of their own.
+"""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BackendError, InputError
+from .files import digest_of, read_bytes
+from .golden import GoldenFrame, SelfTest, compared, golden_frame, npy_from_scores, refuse_difference
+from .image import png_from_pixels
+from .manifest import MODEL, GoldenFiles, Head, Manifest, Precision
+from .model import Engine, ModelSpec
+
+MANIFEST, MANIFEST_DIGEST = "bundle.json", "bundle.sha256"
+ADDED_LATER = ("engines", "signatures")
+"""Folders whose files are not listed in `bundle.json`."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle, every file of it verified.
+
+    Attributes:
+        path: its folder.
+        digest: SHA-256 of the bytes of `bundle.json`, and so of everything in it.
+        manifest: what `bundle.json` says.
+    """
+
+    path: Path
+    digest: str
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Bundle":
+        """The bundle in a folder; all its files are read once and compared with their digests.
+
+        Raises:
+            InputError: not a bundle, of a newer format, or a file is damaged, missing, not listed or outside.
+        """
+        if not (path / MANIFEST).is_file():
+            raise InputError(f"{path}: not a bundle: it has no {MANIFEST}; make one with `lsu export onnx`")
+        data = read_bytes(path / MANIFEST)
+        digest = digest_of(data)
+        if read_bytes(path / MANIFEST_DIGEST) != _digest_file(digest):
+            # A newer format may vouch for itself in another way: say so first.
+            Manifest.from_json(data, path / MANIFEST)
+            raise InputError(
+                f"{path / MANIFEST}: damaged: {MANIFEST_DIGEST} says otherwise; copy the bundle again"
+            )
+        bundle = cls(path, digest, Manifest.from_json(data, path / MANIFEST))
+        bundle._refuse_unlisted()
+        for name in bundle.manifest.files:
+            bundle.read(name)
+        return bundle
+
+    @property
+    def name(self) -> str:
+        """A short name for people."""
+        return self.manifest.name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The network's contract."""
+        return self.manifest.spec
+
+    @property
+    def precision(self) -> Precision:
+        """Of the weights."""
+        return self.manifest.precision
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Who made it from what."""
+        return self.manifest.provenance
+
+    def read(self, name: str) -> bytes:
+        """A listed file's bytes, verified now: what is returned is what was hashed.
+
+        Raises:
+            InputError: not listed, missing, outside the folder by a link, or damaged.
+        """
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise InputError(f"{self.path}: {name} is not a file of this bundle")
+        file = self.path / name
+        if not file.resolve().is_relative_to(self.path.resolve()):
+            raise InputError(f"{file}: leads outside the bundle: put the file itself there")
+        data = read_bytes(file)
+        if digest_of(data) != expected:
+            raise InputError(
+                f"{file}: damaged: its SHA-256 is not the one in {MANIFEST}; copy the bundle again"
+            )
+        return data
+
+    def read_model(self) -> bytes:
+        """The verified bytes of `model.onnx`: image uint8 [N,H,W,3] -> scores float [N,C,h,w]."""
+        return self.read(MODEL)
+
+    def golden_frames(self) -> Iterator[GoldenFrame]:
+        """The golden frames, read and verified one by one.
+
+        Raises:
+            InputError: a file is damaged or the arrays do not belong together.
+        """
+        for files in self.manifest.golden:
+            yield self._golden_frame(files)
+
+    def self_test(self, engine: Engine) -> SelfTest:
+        """Run the golden frames through an engine of this bundle.
+
+        Returns:
+            the worst of all frames; a bundle without golden frames gives zero frames, all equal.
+
+        Raises:
+            BackendError: fewer pixels than `LEAST_EQUAL` get the golden class, a score differs by more than
+                `MOST_DIFFERENCE`, or the scores have another shape or are not finite.
+        """
+        result = SelfTest()
+        for frame in self.golden_frames():
+            result = result.worse(compared(frame, engine))
+        refuse_difference(result, self.precision, self.path)
+        return result
+
+    def _golden_frame(self, files: GoldenFiles) -> GoldenFrame:
+        names = (files.image, files.scores, files.classes)
+        data = [self.read(name) for name in names]
+        return golden_frame(data, [self.path / name for name in names], channels=self.spec.channels)
+
+    def _refuse_unlisted(self) -> None:
+        known = {MANIFEST, MANIFEST_DIGEST, *self.manifest.files}
+        for file in sorted(self.path.rglob("*")):
+            name = file.relative_to(self.path)
+            if name.parts[0] in ADDED_LATER or (file.is_dir() and not file.is_symlink()):
+                continue
+            if name.as_posix() not in known:
+                raise InputError(f"{file}: not listed in {MANIFEST}: remove it; a bundle is never changed")
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """All that `write_bundle` needs.
+
+    Attributes:
+        name: a short name for people.
+        spec: the network's contract.
+        models: file name -> ONNX bytes; `model.onnx` is one of them.
+        golden: frames with their answers.
+        normalisation: mean and std, for people.
+        provenance: plain JSON types.
+        verification: plain JSON types.
+        precision: of the weights.
+        head: `function` where `model_with_head.onnx` is among the models.
+    """
+
+    name: str
+    spec: ModelSpec
+    models: Mapping[str, bytes]
+    golden: tuple[GoldenFrame, ...]
+    normalisation: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    verification: Mapping[str, Any]
+    precision: Precision = "float32"
+    head: Head = "none"
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise InputError when something already has the name of a bundle to be written."""
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists and a bundle is never changed: choose another name or remove it")
+
+
+def write_bundle(path: Path, draft: Draft) -> Bundle:
+    """Write a bundle, all of it or nothing: it is built beside its final name and moved there.
+
+    Raises:
+        InputError: something is already there.
+        BackendError: the disk refused it; nothing is left behind.
+    """
+    refuse_existing(path)
+    files, golden = dict(draft.models), []
+    for number, frame in enumerate(draft.golden):
+        names = GoldenFiles(*(f"golden/{number}_{end}" for end in ("image.png", "scores.npy", "classes.png")))
+        files[names.image] = png_from_pixels(frame.image, rgb=True)
+        files[names.scores] = npy_from_scores(frame.scores)
+        files[names.classes] = png_from_pixels(frame.classes)
+        golden.append(names)
+    manifest = Manifest(
+        name=draft.name,
+        spec=draft.spec,
+        precision=draft.precision,
+        head=draft.head,
+        normalisation=draft.normalisation,
+        provenance=draft.provenance,
+        verification=draft.verification,
+        files={name: digest_of(data) for name, data in sorted(files.items())},
+        golden=tuple(golden),
+    )
+    data = manifest.to_json()
+    Manifest.from_json(data, path / MANIFEST)  # what we could not read again is not written
+    files[MANIFEST] = data
+    files[MANIFEST_DIGEST] = _digest_file(digest_of(data))
+    _write_folder(path, files)
+    return Bundle.open(path)
+
+
+def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    part = path.absolute().with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.mkdir(parents=True)
+        for name, data in files.items():
+            (part / name).parent.mkdir(exist_ok=True)
+            with (part / name).open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        part.rename(path)  # fails where somebody else was faster
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part)
+
+
+def _digest_file(digest: str) -> bytes:
+    """The text that `sha256sum -c` understands."""
+    return f"{digest}  {MANIFEST}\n".encode()

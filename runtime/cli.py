@@ -1,0 +1,44 @@
+"""The `lsu` command: verbs that the installed layers bring, and how it ends.
+
+Each layer names a function under the entry-point group `lsu.commands`; it gets the application and adds
+its verbs, so that no layer imports one above it. Modules that a verb needs are imported when it runs.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import cast
+
+import typer
+
+from .terminal import ending_well
+
+
+def register(app: typer.Typer) -> None:
+    """Add the runtime's verbs to the application."""
+    from .verbs.evaluate import evaluate
+    from .verbs.inspect import inspect
+    from .verbs.relabel import relabel
+    from .verbs.run import run
+
+    for verb in (inspect, relabel, evaluate, run):
+        app.command()(ending_well(verb))
+
+
+def application() -> typer.Typer:
+    """The `lsu` application with the verbs of every installed layer."""
+    app = typer.Typer(
+        name="lsu",
+        help="Label space unification for semantic segmentation: from data sets to the edge.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    for layer in sorted(entry_points(group="lsu.commands"), key=lambda e: e.name):
+        cast(Callable[[typer.Typer], None], layer.load())(app)
+    return app
+
+
+def main() -> None:
+    """Run `lsu` with the arguments of this process."""
+    application()()

@@ -1,0 +1,39 @@
+"""All errors that lsu raises on purpose.
+
+    LsuError
+    ├── InputError      what the user gave cannot be used; the repair is in the message    exit code 2
+    └── BackendError    the machine, a device, a disk or a library failed                  exit code 3
+
+A message is one line: what came, what is allowed, how to repair it. The command line prints it and exits
+with `exit_code`; a library call raises it.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LsuError(Exception):
+    """Any error that lsu raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(LsuError):
+    """A file, an argument or a configuration cannot be used as it is."""
+
+    exit_code = 2
+
+
+class BackendError(LsuError):
+    """A device, a disk or a library failed although the input was right."""
+
+    exit_code = 3
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """The tail of a message about an unknown name: the near known ones, or all when few are known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(n) for n in near)}?"
+    return f"known: {', '.join(names) if names else 'none'}"

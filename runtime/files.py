@@ -1,0 +1,96 @@
+"""Reading and writing whole files so that nothing is ever half-written.
+
+A file is read once: the bytes that are hashed are the bytes that are parsed. A file is written beside its
+final name, flushed to the disk and moved over it, so that a reader, a kill or a full disk sees either the
+old file or the new one.
+"""
+
+import contextlib
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import BackendError, InputError, near_names
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 of the bytes in hexadecimal, 64 characters."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file.
+
+    Raises:
+        InputError: it is missing, a folder, or not readable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The parsed TOML file.
+
+    Raises:
+        InputError: it cannot be read or is not TOML.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(read_bytes(path).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file: {error}") from error
+    return table
+
+
+def toml_value(text: str) -> object:
+    """The value that a text such as `500`, `[1, 2]` or `"a"` has in TOML; any other text is itself."""
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    return value
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write `data` to `path`, all of it or nothing; folders above are made.
+
+    Args:
+        path: the file's final name.
+        data: all of its bytes.
+        durable: wait until the disk has it. Without, a power cut (not a kill) can leave an empty file:
+            right for many small files that a digest elsewhere vouches for.
+
+    Raises:
+        BackendError: the disk refused it (full, read-only); `path` is as it was before.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def refuse_unknown_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    """Raise InputError when `table` has a key that is not in `known`; `where` names the place in a file."""
+    for key in table:
+        if key not in known:
+            raise InputError(f"{where}: unknown key {key!r}; {near_names(key, known)}")

@@ -1,0 +1,271 @@
+"""Label spaces: the ordered classes that a data set's labels or a network's scores speak of.
+
+Files hold *ids* chosen by whoever made the data set; everything inside lsu holds *dense indices*, the
+positions of the classes in the label space, and 255 for void. The translation happens once, where a label
+file is read (label_image.py).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError, near_names
+from .files import read_toml, refuse_unknown_keys
+
+VOID = 255
+"""The dense index of pixels without a class. Never a class."""
+
+MAX_CLASSES = 255
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+"""The label spaces, relations and data sets that ship with lsu, one TOML file each."""
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One name of a label space, as label files hold it.
+
+    Attributes:
+        name: unique within its label space; `void` is reserved.
+        id: the value in id-coded files, 0 to 65535, or None where files are colour-coded only.
+        colour: RGB, 0 to 255 each, in colour-coded files and in pictures.
+    """
+
+    name: str
+    id: int | None = None
+    colour: Colour | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name != self.name.strip():
+            raise InputError(f"class name {self.name!r}: names are not empty and have no blanks around them")
+        if self.id is not None and not 0 <= self.id <= 65535:
+            raise InputError(f"class {self.name!r}: id {self.id} is outside 0 to 65535")
+        if self.colour is not None and (
+            len(self.colour) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in self.colour)
+        ):
+            raise InputError(f"class {self.name!r}: colour {list(self.colour)} is not three numbers 0 to 255")
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Ordered classes and the names that mean void.
+
+    Attributes:
+        name: a short name, such as `camvid11`.
+        classes: class k has the dense index k; at most 255.
+        void: names whose pixels have no class; a relation may give them a row of their own.
+        source: where these facts come from.
+        licence: the licence of these facts.
+    """
+
+    name: str
+    classes: tuple[LabelClass, ...]
+    void: tuple[LabelClass, ...] = ()
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.classes) <= MAX_CLASSES:
+            raise InputError(
+                f"label space {self.name!r} has {len(self.classes)} classes; 1 to {MAX_CLASSES} are possible"
+            )
+        everything = self.classes + self.void
+        if any(c.name == "void" for c in self.classes):
+            raise InputError(
+                f"label space {self.name!r}: the class name 'void' is reserved; list it under `void`"
+            )
+        self._refuse_repeats("name", [c.name for c in everything])
+        self._refuse_repeats("id", [c.id for c in everything if c.id is not None])
+        # Two void names may share a colour (Cityscapes paints four of them black); classes may not.
+        self._refuse_repeats("colour", [c.colour for c in self.classes if c.colour is not None])
+
+    def _refuse_repeats(self, what: str, values: Iterable[object]) -> None:
+        seen = set()
+        for value in values:
+            if value in seen:
+                raise InputError(f"label space {self.name!r}: the {what} {value!r} stands twice")
+            seen.add(value)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, *, beside: Path | None = None) -> "LabelSpace":
+        """The label space in a TOML file, or the one of that name in the catalogue.
+
+        Args:
+            name_or_path: a catalogue name or a TOML file.
+            beside: the file that names it; a relative path starts in that file's folder.
+
+        Raises:
+            InputError: nothing has that name, or the file does not describe a label space.
+        """
+        path = catalogue_file("label_spaces", name_or_path)
+        if beside is not None and CATALOGUE not in path.parents:
+            path = beside.parent / path
+        table = read_toml(path)
+        refuse_unknown_keys(table, {"name", "classes", "void", "source", "licence", "note"}, str(path))
+        try:
+            return cls(
+                name=str(table["name"]),
+                classes=tuple(_class_from_table(entry) for entry in table["classes"]),
+                void=tuple(_class_from_table(entry) for entry in table.get("void", [])),
+                source=str(table.get("source", "")),
+                licence=str(table.get("licence", "")),
+            )
+        except KeyError as error:
+            raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "LabelSpace":
+        """The inverse of `to_dict`, for bundles and checkpoints."""
+        return cls(
+            name=fields["name"],
+            classes=tuple(_class_from_table(entry) for entry in fields["classes"]),
+            void=tuple(_class_from_table(entry) for entry in fields.get("void", [])),
+            source=fields.get("source", ""),
+            licence=fields.get("licence", ""),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "licence": self.licence,
+            "classes": [_table_from_class(c) for c in self.classes],
+            "void": [_table_from_class(c) for c in self.void],
+        }
+
+    def with_dense_ids(self) -> "LabelSpace":
+        """The same label space for files that hold dense indices, and 255 for void."""
+        classes = tuple(replace(c, id=k) for k, c in enumerate(self.classes))
+        return replace(self, classes=classes, void=tuple(replace(c, id=None) for c in self.void))
+
+    def to_toml(self) -> str:
+        """The text of a TOML file that `load` reads back."""
+        lines = [
+            f"{key} = {_quoted(value)}" for key, value in self.to_dict().items() if isinstance(value, str)
+        ]
+        for key, entries in (("classes", self.classes), ("void", self.void)):
+            lines += [f"{key} = [", *(f"  {_inline_table(entry)}," for entry in entries), "]"]
+        return "\n".join(lines) + "\n"
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the ordered class names and the void names, the first 16 hexadecimal digits.
+
+        Names and order decide what an index means; ids, colours and the short name do not.
+        """
+        names = {"classes": [c.name for c in self.classes], "void": sorted(c.name for c in self.void)}
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+    def __len__(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names in order."""
+        return tuple(c.name for c in self.classes)
+
+    def index(self, name: str) -> int:
+        """The dense index of a class name, 255 for `void` and for void names.
+
+        Raises:
+            InputError: no such name; the near ones are listed.
+        """
+        if name == "void" or any(c.name == name for c in self.void):
+            return VOID
+        try:
+            return self.names.index(name)
+        except ValueError:
+            known = [*self.names, *(c.name for c in self.void), "void"]
+            raise InputError(
+                f"label space {self.name!r} has no class {name!r}; {near_names(name, known)}"
+            ) from None
+
+    def require_same(self, other: "LabelSpace", ours: str, theirs: str) -> None:
+        """Raise InputError that shows both sides unless `other` has the same identity.
+
+        Args:
+            other: the label space to compare with.
+            ours: what this label space belongs to, for the message, such as "the bundle".
+            theirs: what the other one belongs to.
+        """
+        if self.identity != other.identity:
+            raise InputError(
+                f"label spaces differ: {ours} speaks {self.name!r} ({len(self)} classes, {self.identity}), "
+                f"{theirs} speaks {other.name!r} ({len(other)} classes, {other.identity})"
+            )
+
+
+def catalogue_file(kind: str, name_or_path: str | Path) -> Path:
+    """The file that a catalogue name or a path means.
+
+    Args:
+        kind: the catalogue's folder: `label_spaces`, `relations` or `datasets`.
+        name_or_path: a name without `.toml` is looked up in the catalogue, all else is a path.
+
+    Raises:
+        InputError: the catalogue has no such name; the near ones are listed.
+    """
+    text = str(name_or_path)
+    if text.endswith(".toml") or "/" in text:
+        return Path(text)
+    path = CATALOGUE / kind / f"{text}.toml"
+    if not path.is_file():
+        known = catalogue_names(kind)
+        raise InputError(
+            f"no {text!r} in the catalogue of {kind.replace('_', ' ')}; {near_names(text, known)} "
+            "(a file's path ends in .toml)"
+        )
+    return path
+
+
+def catalogue_names(kind: str) -> list[str]:
+    """The sorted names in one folder of the catalogue."""
+    return sorted(p.stem for p in (CATALOGUE / kind).glob("*.toml"))
+
+
+def _class_from_table(entry: Mapping[str, Any]) -> LabelClass:
+    refuse_unknown_keys(entry, {"name", "id", "colour"}, f"class {entry.get('name', entry)!r}")
+    colour = entry.get("colour")
+    number = entry.get("id")
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+        raise InputError(f"class {entry.get('name')!r}: id {number!r} is not a whole number")
+    return LabelClass(
+        name=str(entry["name"]), id=number, colour=None if colour is None else _colour_from_list(colour)
+    )
+
+
+def _colour_from_list(values: list[int]) -> Colour:
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise InputError(f"colour {values!r} is not three numbers 0 to 255")
+    return (values[0], values[1], values[2])
+
+
+def _table_from_class(entry: LabelClass) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": entry.name}
+    if entry.id is not None:
+        table["id"] = entry.id
+    if entry.colour is not None:
+        table["colour"] = list(entry.colour)
+    return table
+
+
+def _inline_table(entry: LabelClass) -> str:
+    parts = [
+        f"{key} = {_quoted(value) if isinstance(value, str) else value}"
+        for key, value in _table_from_class(entry).items()
+    ]
+    return f"{{ {', '.join(parts)} }}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a JSON text is a basic string of TOML

@@ -1,0 +1,123 @@
+"""The journal of a relabelling: what was asked for, and what became of each frame.
+
+The first line says which network, relation, views and data this is; a run that asks for something else is
+refused. Each further line is one frame, written after its label file. A line that a kill cut off is
+dropped, and its frame is done again.
+"""
+
+import fcntl
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from lsu.runtime.errors import BackendError, InputError
+from lsu.runtime.files import read_bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of a frame.
+
+    Attributes:
+        key: the frame's key.
+        digest: SHA-256 of the written label file, empty where the frame was skipped.
+        counts: foreign label (dense index, 255 = void) -> pixels forced, chosen, void, agreeing.
+        error: why the frame was skipped, empty where it was not.
+    """
+
+    key: str
+    digest: str
+    counts: Mapping[int, tuple[int, int, int, int]]
+    error: str = ""
+
+
+class Journal:
+    """The journal file of one output folder, held by one process at a time.
+
+    Args:
+        path: the file; it is made if it is not there.
+        header: what was asked for, plain JSON types.
+
+    Raises:
+        InputError: the file belongs to another request or is in use by another process.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Unbuffered: what could not be written must not be tried again when the file is closed.
+        self._file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise InputError(f"{path}: another process is relabelling into this folder") from error
+        try:
+            self.done = self._continued(path, header)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _continued(self, path: Path, header: Mapping[str, Any]) -> dict[str, Entry]:
+        """The frames that are done; the file is cut to its whole lines and has a header afterwards."""
+        data = read_bytes(path)
+        whole = data[: data.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))
+        if not whole:
+            self._append(header)
+            return {}
+        try:
+            first, *lines = [json.loads(line) for line in whole.splitlines()]
+            entries = [_entry_from_dict(line) for line in lines]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged journal; delete the folder to start anew") from error
+        different = [key for key in {**first, **header} if first.get(key) != header.get(key)]
+        if different:
+            key = different[0]
+            raise InputError(
+                f"{path.parent} holds a relabelling with another {key} ({first.get(key)!r}, now "
+                f"{header.get(key)!r}): choose another --out, or delete it"
+            )
+        return {entry.key: entry for entry in entries}
+
+    def add(self, entry: Entry) -> None:
+        """Write down what became of a frame.
+
+        Raises:
+            BackendError: the disk refused it.
+        """
+        record: dict[str, Any] = {"key": entry.key}
+        if entry.error:
+            record["error"] = entry.error
+        else:
+            record["digest"] = entry.digest
+            record["counts"] = {str(label): list(row) for label, row in entry.counts.items()}
+        self._append(record)
+        self.done[entry.key] = entry
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        try:
+            left = json.dumps(record).encode() + b"\n"
+            while left:  # a nearly full disk takes a part and refuses the rest
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise BackendError(f"{self._file.name}: cannot be written: {error.strerror or error}") from error
+
+    def __enter__(self) -> "Journal":
+        """The journal itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file and let others have it."""
+        self._file.close()
+
+
+def _entry_from_dict(record: Mapping[str, Any]) -> Entry:
+    counts = {int(label): tuple(row) for label, row in record.get("counts", {}).items()}
+    if "error" not in record and "digest" not in record:
+        raise KeyError("digest")
+    return Entry(record["key"], record.get("digest", ""), counts, record.get("error", ""))

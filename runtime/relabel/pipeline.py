@@ -1,0 +1,234 @@
+"""The relabelling of one split: reading, inference, head and writing overlap, one frame behind another.
+
+Decoding, the network, the head and PNG encoding all release the interpreter's lock, so threads suffice.
+Frames are finished in order. What is written depends on the request alone: a run that was killed and
+continued leaves the same files as one that was not.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsu.runtime.dataset import Frame, Sample, Split, wildcards_of
+from lsu.runtime.errors import InputError
+from lsu.runtime.files import digest_of, read_bytes, write_atomically
+from lsu.runtime.head import constrained_argmax
+from lsu.runtime.image import image_from_bytes, png_from_pixels
+from lsu.runtime.label_space import LabelSpace
+from lsu.runtime.model import Engine
+from lsu.runtime.relation import Relation
+from lsu.runtime.segmenter import Scores, Segmenter
+
+from .journal import Entry, Journal
+from .summary import Summary
+from .views import BASE, View, check_views, merged_scores
+
+JOURNAL, SUMMARY = "journal.jsonl", "summary.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to relabel and how.
+
+    Attributes:
+        split: the frames; its labels are read where there is a relation.
+        relation: from the network's label space to the split's, or None for labels without constraint.
+        free: allow every class wherever the relation allows one: the baseline without its knowledge.
+        views: see views.py; the base view is the first.
+    """
+
+    split: Split
+    relation: Relation | None
+    free: bool = False
+    views: tuple[View, ...] = (BASE,)
+
+    def check(self, engine: Engine) -> None:
+        """Raise InputError unless the engine, the relation and the split belong together."""
+        check_views(self.views, engine.spec)
+        if self.relation is None:
+            if not self.free:
+                raise InputError("a relation is needed: give --relation FILE, or --free for none")
+            return
+        name = f"relation {self.relation.name!r}"
+        engine.spec.label_space.require_same(self.relation.source, "the bundle", f"the source of {name}")
+        self.relation.foreign.require_same(
+            self.split.label_space, f"the foreign side of {name}", f"data set {self.split.dataset!r}"
+        )
+        if any(frame.label is None for frame in self.split.frames):
+            raise InputError(
+                f"data set {self.split.dataset!r}, split {self.split.name!r} has no labels to be constrained "
+                "by; give --free without a relation"
+            )
+
+    def header(self, engine: Engine) -> dict[str, Any]:
+        """What the journal holds a later run against."""
+        return {
+            "format": 1,
+            "network": engine.identity,
+            "label_space": engine.spec.label_space.identity,
+            "relation": None if self.relation is None else self.relation.identity,
+            "free": self.free,
+            "views": [str(view) for view in self.views],
+            "data": f"{self.split.dataset}/{self.split.name}",
+        }
+
+
+def relabel(
+    engine: Engine,
+    request: Request,
+    out: Path,
+    *,
+    workers: int | None = None,
+    on_frame: Callable[[int], object] = lambda _: None,
+) -> Summary:
+    """Write pseudo-labels for every frame; `out` becomes a data set in the engine's label space.
+
+    A frame whose files cannot be used is recorded and left out. A second call with the same request
+    continues where the first one stopped.
+
+    Args:
+        engine: the teacher.
+        request: what to relabel and how.
+        out: the folder; new, or one that the same request began.
+        workers: threads that read, constrain and write, the machine's cores if None.
+        on_frame: called with the number of frames that were done, at first for those of an earlier run.
+
+    Raises:
+        InputError: engine, relation and split do not belong together, or `out` holds something else.
+        BackendError: the engine or the disk failed; what is done stays done.
+    """
+    request.check(engine)
+    if out.exists() and not (out / JOURNAL).exists() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty and not a relabelling: choose another --out")
+    with Journal(out / JOURNAL, request.header(engine)) as journal:
+        for part in out.rglob(".*.part"):  # left by a kill
+            part.unlink()
+        ready = [f.key for f in request.split.frames if _is_done(journal, out, f, request.split)]
+        on_frame(len(ready))
+        left = [f for f in request.split.frames if f.key not in set(ready)]
+        for entry in _Pipeline(engine, request, out, workers or os.cpu_count() or 1).run(left):
+            journal.add(entry)
+            on_frame(1)
+        entries = [journal.done[frame.key] for frame in request.split.frames]
+    summary = Summary.from_entries(entries, request.split.label_space, request.relation)
+    _write_dataset(out, request.split, engine.spec.label_space, entries)
+    write_atomically(out / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
+    return summary
+
+
+class _Pipeline:
+    """Frames to journal entries, in order, with several frames under way."""
+
+    def __init__(self, engine: Engine, request: Request, out: Path, workers: int) -> None:
+        self._segmenter = Segmenter(engine, threads=1)
+        self._request = request
+        self._out = out
+        self._workers = workers
+        relation = request.relation
+        if relation is not None and request.free:
+            relation = relation.unconstrained()
+        self._table = None if relation is None else relation.table(engine.spec.void_channel)
+
+    def run(self, frames: Sequence[Frame]) -> Iterator[Entry]:
+        """An entry for each frame, in order; the network runs in the caller's thread."""
+        ahead = self._workers + 1
+        with ThreadPoolExecutor(self._workers) as pool:
+            reads: deque[Future[Sample]] = deque(pool.submit(self._read, f) for f in frames[:ahead])
+            finishing: deque[Future[Entry]] = deque()
+            try:
+                for k, frame in enumerate(frames):
+                    read = reads.popleft()
+                    finishing.append(self._labelled(pool, frame, read))
+                    if k + ahead < len(frames):
+                        reads.append(pool.submit(self._read, frames[k + ahead]))
+                    while len(finishing) > ahead:
+                        yield finishing.popleft().result()
+                while finishing:
+                    yield finishing.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _labelled(self, pool: ThreadPoolExecutor, frame: Frame, read: Future[Sample]) -> Future[Entry]:
+        try:
+            sample = read.result()
+            scores = merged_scores(self._segmenter, sample.image, self._request.views)
+        except InputError as error:
+            skipped: Future[Entry] = Future()
+            skipped.set_result(Entry(frame.key, "", {}, str(error)))
+            return skipped
+        return pool.submit(self._finish, frame, sample.labels, scores)
+
+    def _read(self, frame: Frame) -> Sample:
+        if self._request.relation is not None:
+            return self._request.split.read(frame)
+        image = image_from_bytes(read_bytes(frame.image), frame.image)
+        return Sample(image, np.zeros(image.shape[:2], np.uint8))
+
+    def _finish(self, frame: Frame, labels: npt.NDArray[np.uint8], scores: Scores) -> Entry:
+        labelling = constrained_argmax(
+            scores.values,
+            (labels.shape[0], labels.shape[1]),
+            labels=None if self._table is None else labels,
+            table=self._table,
+            void_channel=self._segmenter.engine.spec.void_channel,
+            canvas=scores.canvas,
+            threads=1,
+            agreement=True,
+        )
+        data = png_from_pixels(labelling.classes)
+        write_atomically(_label_path(self._out, self._request.split, frame), data, durable=False)
+        present = np.flatnonzero(labelling.counts[:, :3].any(axis=1))
+        counts = {int(label): _row(labelling.counts[label]) for label in present}
+        return Entry(frame.key, digest_of(data), counts)
+
+
+def _row(counts: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:
+    forced, chosen, void, agreeing = counts.tolist()
+    return forced, chosen, void, agreeing
+
+
+def _label_path(out: Path, split: Split, frame: Frame) -> Path:
+    return out / "labels" / split.name / f"{frame.key}.png"
+
+
+def _is_done(journal: Journal, out: Path, frame: Frame, split: Split) -> bool:
+    """Whether the frame's label file is there and is the one that the journal speaks of."""
+    entry = journal.done.get(frame.key)
+    path = _label_path(out, split, frame)
+    return bool(entry and entry.digest and path.exists() and digest_of(read_bytes(path)) == entry.digest)
+
+
+def _write_dataset(out: Path, split: Split, space: LabelSpace, entries: Sequence[Entry]) -> None:
+    """Make `out` a data set: the original images by their absolute glob, and the written labels.
+
+    Label files hold dense indices, so the label space is written anew with these as its ids.
+    """
+    frames = f"frames-{split.name}.txt"
+    labels = "/".join(wildcards_of(split.image_glob))
+    good = [entry.key for entry in entries if not entry.error]
+    if not good:
+        raise InputError(f"no frame could be relabelled, the first because: {entries[0].error}")
+    write_atomically(out / frames, "".join(f"{key}\n" for key in good).encode())
+    write_atomically(out / "label_space.toml", space.with_dense_ids().to_toml().encode())
+    table = {
+        "images": split.image_glob,
+        "labels": f"labels/{split.name}/{labels}.png",
+        "encoding": "ids",
+        "frames": frames,
+    }
+    lines = [
+        f"name = {json.dumps(split.dataset + '-relabelled')}",
+        'label_space = "label_space.toml"',
+        "",
+        f"[splits.{json.dumps(split.name)}]",
+        *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()),
+    ]
+    write_atomically(out / "dataset.toml", "".join(line + "\n" for line in lines).encode())

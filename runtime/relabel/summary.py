@@ -1,0 +1,103 @@
+"""The outcome of a relabelling, per foreign label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lsu.runtime.label_space import VOID, LabelSpace
+from lsu.runtime.relation import Relation
+
+from .journal import Entry
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What became of the pixels of one foreign label.
+
+    Attributes:
+        name: the label; `void` for void labels, `all` where labels were not read.
+        allowed: names of the classes that it allows, or None for all.
+        pixels: how many.
+        forced: how many had one class allowed.
+        chosen: how many the network chose a class for.
+        void: how many are void now.
+        agreeing: how many would be the same without the constraint.
+    """
+
+    name: str
+    allowed: tuple[str, ...] | None
+    pixels: int
+    forced: int
+    chosen: int
+    void: int
+    agreeing: int
+
+    @property
+    def agreement(self) -> float:
+        """The share of pixels that would be the same without the constraint, 0 to 1."""
+        return self.agreeing / self.pixels if self.pixels else 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The outcome of a relabelling.
+
+    Attributes:
+        frames: how many were written.
+        skipped: (key, reason) of the frames that could not be used.
+        labels: one row per foreign label that occurs.
+    """
+
+    frames: int
+    skipped: tuple[tuple[str, str], ...]
+    labels: tuple[LabelSummary, ...]
+
+    @classmethod
+    def from_entries(
+        cls, entries: Sequence[Entry], foreign: LabelSpace, relation: Relation | None
+    ) -> "Summary":
+        """The sum of all journal entries."""
+        totals = np.zeros((256, 4), np.int64)
+        for entry in entries:
+            for label, row in entry.counts.items():
+                totals[label] += row
+        rows = [
+            _label_summary(label, totals[label].tolist(), foreign, relation)
+            for label in np.flatnonzero(totals[:, :3].any(axis=1)).tolist()
+        ]
+        skipped = tuple((entry.key, entry.error) for entry in entries if entry.error)
+        return cls(len(entries) - len(skipped), skipped, tuple(rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON types."""
+        return {
+            "frames": self.frames,
+            "skipped": [{"frame": key, "reason": reason} for key, reason in self.skipped],
+            "labels": [
+                {
+                    "label": row.name,
+                    "allowed": None if row.allowed is None else list(row.allowed),
+                    "pixels": row.pixels,
+                    "forced": row.forced,
+                    "chosen": row.chosen,
+                    "void": row.void,
+                    "agreement": round(row.agreement, 6),
+                }
+                for row in self.labels
+            ],
+        }
+
+
+def _label_summary(
+    label: int, counts: Sequence[int], foreign: LabelSpace, relation: Relation | None
+) -> LabelSummary:
+    forced, chosen, void, agreeing = counts
+    allowed = None
+    name = "all"
+    if relation is not None:
+        name = "void" if label == VOID else foreign.names[label]
+        members = relation.void_allowed if label == VOID else relation.allowed[label]
+        allowed = tuple("void" if m == VOID else relation.source.names[m] for m in sorted(members))
+    return LabelSummary(name, allowed, forced + chosen + void, forced, chosen, void, agreeing)

@@ -1,0 +1,130 @@
+"""`lsu inspect`: what is inside a bundle, and whether this machine reproduces it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lsu.runtime.errors import BackendError
+from lsu.runtime.terminal import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from lsu.runtime.bundle import Bundle
+
+
+def inspect(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    *,
+    run: Annotated[bool, typer.Option(help="Run the golden frames on this machine's backend.")] = True,
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    json: JsonFlag = False,
+) -> None:
+    """Show what is inside a bundle, verify every file's hash and run its golden frames.
+
+    Example: [bold]lsu inspect town.bundle[/bold]
+    """
+    from lsu.runtime.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    failure: BackendError | None = None
+    golden: dict[str, Any] = {"frames": len(opened.manifest.golden), "passed": None}
+    if run:
+        try:
+            golden |= _run_golden(opened, backend)
+        except BackendError as error:
+            failure = error  # told after what is inside
+    document = _document(opened, golden)
+    if json:
+        print_json(document)
+    else:
+        _print(document)
+    if failure is not None or golden["passed"] is False:
+        raise failure or BackendError(golden["reason"])
+
+
+def _run_golden(bundle: "Bundle", backend: str) -> dict[str, Any]:
+    from lsu.runtime.engines import engine_for
+
+    engine = engine_for(bundle, backend)
+    try:
+        result = bundle.self_test(engine)
+    except BackendError as error:
+        return {"passed": False, "reason": str(error)}
+    finally:
+        engine.close()
+    return {
+        "passed": True,
+        "largest_score_difference": result.difference,
+        "largest_difference_of_range": result.share,
+        "equal_classes": result.equal,
+    }
+
+
+def _document(bundle: "Bundle", golden: dict[str, Any]) -> dict[str, Any]:
+    spec, manifest = bundle.spec, bundle.manifest
+    return {
+        "bundle": str(bundle.path),
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "label_space": {
+            "name": spec.label_space.name,
+            "identity": spec.label_space.identity,
+            "classes": list(spec.label_space.names),
+        },
+        "input": {
+            "format": "rgb8",
+            "fit": spec.fit,
+            "size": spec.size,
+            "multiple": spec.multiple,
+            "pad_value": spec.pad_value,
+        },
+        "scores": spec.scores,
+        "void_channel": spec.void_channel,
+        "precision": bundle.precision,
+        "head": manifest.head,
+        "provenance": dict(bundle.provenance),
+        "verification": dict(manifest.verification),
+        "files": {
+            name: {"bytes": (bundle.path / name).stat().st_size, "sha256": digest, "verified": True}
+            for name, digest in manifest.files.items()
+        },
+        "golden": golden,
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    space, source = document["label_space"], document["input"]
+    size = "x".join(map(str, source["size"])) if source["size"] else f"multiples of {source['multiple']}"
+    provenance, golden = document["provenance"], document["golden"]
+    rows = [
+        ("name", document["name"]),
+        ("digest", document["digest"]),
+        ("label space", f"{space['name']} ({len(space['classes'])} classes, {space['identity']})"),
+        ("classes", ", ".join(space["classes"])),
+        ("input", f"RGB, 8 bit, {size} (HxW), fit {source['fit']}, pad value {source['pad_value']}"),
+        ("scores", f"{document['scores']}, void channel {document['void_channel']}"),
+        ("precision", document["precision"]),
+        ("head", document["head"]),
+        ("made by", ", ".join(f"{k} {v}" for k, v in provenance.items() if isinstance(v, str | int))),
+        ("measured then", ", ".join(f"{k} {_number(v)}" for k, v in document["verification"].items())),
+        ("golden frames", _golden_text(golden)),
+    ]
+    for key, value in rows:
+        print(f"{key:<14} {value}")
+    files = [(name, f"{about['bytes']:,}", "verified") for name, about in document["files"].items()]
+    print_table("files", ("file", "bytes", "SHA-256"), files)
+
+
+def _golden_text(golden: dict[str, Any]) -> str:
+    if golden["passed"] is None:
+        return f"{golden['frames']}, not run"
+    if not golden["passed"]:
+        return f"{golden['frames']}, NOT reproduced here"
+    return (
+        f"{golden['frames']} reproduced here: {100 * golden['equal_classes']:.2f} % of pixels equal, "
+        f"scores within {_number(golden['largest_score_difference'])}"
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,181 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import FOREIGN, write_dataset
+
+from lsu.runtime import InputError, Segmenter
+from lsu.training import fit as fit_module
+from lsu.training.checkpoint import Checkpoint
+from lsu.training.config import Config, FitConfig
+from lsu.training.fit import FINISHED, UNFINISHED, fit, learning_rate
+from lsu.training.torch_engine import TorchEngine
+
+STEPS = 12
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    return write_dataset(folder, frames=6, size=(48, 64)).parent
+
+
+def config(data: Path, output: Path, **changes) -> Config:
+    settings = {
+        "steps": STEPS,
+        "batch_size": 2,
+        "crop": [32, 32],
+        "save_every": 5,
+        "accelerator": "cpu",
+        "threads": 1,
+    }
+    table = {
+        "output": str(output),
+        "network": {
+            "encoder": "tu-mobilenetv3_small_050",
+            "decoder_channels": 32,
+            "architecture": "segformer",
+        },
+        "data": [{"dataset": str(data)}],
+        "fit": {**settings, **changes},
+    }
+    return Config.from_dict(table, "test")
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return dict(Checkpoint.load(path).weights)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory) -> Path:
+    return fit(config(data, tmp_path_factory.mktemp("run") / "whole")).checkpoint
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(data, finished, tmp_path) -> None:
+    again = fit(config(data, tmp_path / "again")).checkpoint
+    other = fit(config(data, tmp_path / "other", seed=1)).checkpoint
+    assert same(weights(finished), weights(again))
+    assert not same(weights(finished), weights(other))
+
+
+@pytest.mark.parametrize("stop", [3, 8])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
+    data, finished, tmp_path, monkeypatch, stop, workers
+) -> None:
+    """Killed without a chance to save: what counts is the last checkpoint, if there was one."""
+
+    class Killed(BaseException):
+        pass
+
+    learn = fit_module._Run.learn
+
+    def mortal(self, images, labels):
+        if self.step == stop:
+            raise Killed
+        return learn(self, images, labels)
+
+    cut = config(data, tmp_path / "cut", workers=workers)
+    monkeypatch.setattr(fit_module._Run, "learn", mortal)
+    with pytest.raises(Killed):
+        fit(cut)
+    monkeypatch.setattr(fit_module._Run, "learn", learn)
+    assert (tmp_path / "cut" / UNFINISHED).exists() == (stop >= 5)
+    result = fit(cut, resume=True)
+    assert result.steps == STEPS
+    assert same(weights(finished), weights(result.checkpoint))
+    assert not (tmp_path / "cut" / UNFINISHED).exists()
+    steps = [json.loads(line)["step"] for line in (tmp_path / "cut/log.jsonl").read_text().splitlines()]
+    assert steps == [10, 12]
+
+
+def test_an_interrupted_fit_saves_where_it_is(data, finished, tmp_path, monkeypatch) -> None:
+    learn = fit_module._Run.learn
+
+    def interrupted(self, images, labels):
+        if self.step == 7:
+            raise KeyboardInterrupt
+        return learn(self, images, labels)
+
+    monkeypatch.setattr(fit_module._Run, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config(data, tmp_path / "cut"))
+    assert Checkpoint.load(tmp_path / "cut" / UNFINISHED).step == 7
+    monkeypatch.undo()
+    assert same(weights(finished), weights(fit(config(data, tmp_path / "cut"), resume=True).checkpoint))
+
+
+def test_a_finished_fit_is_not_overwritten_and_resuming_it_does_nothing(data, finished) -> None:
+    done = Checkpoint.load(finished).config
+    with pytest.raises(InputError, match="is there already: add --resume, or choose another output"):
+        fit(done)
+    before = finished.read_bytes()
+    assert fit(done, resume=True).checkpoint == finished
+    assert finished.read_bytes() == before
+
+
+def test_resuming_with_another_configuration_is_refused(data, finished) -> None:
+    other = config(data, finished.parent, learning_rate=0.5)
+    with pytest.raises(InputError, match=r"was made with another \[fit\]; choose another output"):
+        fit(other, resume=True)
+
+
+def test_fitting_learns_the_blocks(data, tmp_path) -> None:
+    changes = {"steps": 80, "batch_size": 6, "crop": [64, 64], "learning_rate": 4e-3}
+    learned = config(data, tmp_path / "long", **changes, scale=[1.0, 1.0], colour_jitter=0.0)
+    validated = learned.model_copy(update={"validation": learned.data[0]})
+    result = fit(validated)
+    assert result.score is not None
+    assert result.score.pixel_accuracy > 0.8  # 0.33 is chance
+
+
+def test_label_spaces_that_differ_are_refused_before_anything_is_written(data, tmp_path) -> None:
+    other = write_dataset(tmp_path / "other", frames=2)
+    space = tmp_path / "other/foreign.toml"
+    space.write_text(space.read_text().replace('"above"', '"beyond"'))
+    table = config(data, tmp_path / "run").model_dump()
+    table["data"] = [*table["data"], {"dataset": str(other.parent)}]
+    with pytest.raises(InputError, match="label spaces differ"):
+        fit(Config.from_dict(table, "test"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_learning_rate_rises_then_falls_to_zero() -> None:
+    settings = FitConfig(steps=100, warmup_steps=10, learning_rate=1.0)
+    rates = [learning_rate(settings, s) for s in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[10] == rates[9] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[99] < 0.001
+
+
+def test_a_checkpoint_says_what_it_is_and_damage_is_refused(data, finished, tmp_path) -> None:
+    checkpoint = Checkpoint.load(finished)
+    assert checkpoint.label_space == FOREIGN
+    assert (checkpoint.step, checkpoint.config.fit.steps) == (STEPS, STEPS)
+    assert not checkpoint.optimiser
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(finished.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"broken.safetensors: not a checkpoint of lsu"):
+        Checkpoint.load(broken)
+
+
+def test_the_torch_engine_gives_low_resolution_scores_of_any_size(finished) -> None:
+    engine = TorchEngine.from_checkpoint(Checkpoint.load(finished))
+    assert engine.infer(np.zeros((1, 64, 96, 3), np.uint8)).shape == (1, 3, 16, 24)
+    image = np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)
+    assert Segmenter(engine).segment(image).classes.shape == (50, 70)
+
+
+def test_fits_in_separate_folders_leave_a_log_and_a_board(finished) -> None:
+    lines = [json.loads(line) for line in (finished.parent / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 12]
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    assert list((finished.parent / "tensorboard").glob("events.*"))
+    assert (finished.parent / FINISHED) == finished

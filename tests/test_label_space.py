@@ -1,0 +1,95 @@
+import pytest
+from pictures import FOREIGN, SOURCE
+
+from lsu.runtime import VOID, InputError, LabelClass, LabelSpace
+from lsu.runtime.label_space import catalogue_names
+
+
+def test_a_class_index_is_its_position_and_void_is_255() -> None:
+    assert [SOURCE.index(n) for n in ("road", "car", "person", "sky", "void")] == [0, 1, 2, 3, VOID]
+    assert FOREIGN.index("ego") == VOID
+
+
+def test_a_misspelt_class_lists_the_near_ones() -> None:
+    with pytest.raises(InputError, match=r"'source' has no class 'rode'; did you mean 'road'"):
+        SOURCE.index("rode")
+
+
+def test_identity_follows_names_and_order_and_void_alone() -> None:
+    recoloured = LabelSpace(
+        "other name",
+        tuple(LabelClass(c.name, k + 90, (k, k, k)) for k, c in enumerate(FOREIGN.classes)),
+        (LabelClass("ego"),),
+    )
+    assert recoloured.identity == FOREIGN.identity
+    assert LabelSpace("foreign", FOREIGN.classes[::-1], FOREIGN.void).identity != FOREIGN.identity
+    assert LabelSpace("foreign", FOREIGN.classes).identity != FOREIGN.identity
+
+
+def test_the_toml_text_reads_back_as_the_same_label_space(tmp_path) -> None:
+    path = tmp_path / "space.toml"
+    odd = LabelSpace("odd", (LabelClass('a "quoted" näme', 3, (1, 2, 3)), LabelClass("back\\slash")))
+    for space in (FOREIGN, SOURCE, odd):
+        path.write_text(space.to_toml())
+        assert LabelSpace.load(path) == space
+
+
+def test_dense_ids_keep_the_identity() -> None:
+    dense = FOREIGN.with_dense_ids()
+    assert [c.id for c in dense.classes] == [0, 1, 2]
+    assert dense.identity == FOREIGN.identity
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ((), "has 0 classes; 1 to 255"),
+        (tuple(LabelClass(f"c{k}") for k in range(256)), "has 256 classes"),
+        ((LabelClass("void"),), "the class name 'void' is reserved"),
+        ((LabelClass("a"), LabelClass("a")), "the name 'a' stands twice"),
+        ((LabelClass("a", 1), LabelClass("b", 1)), "the id 1 stands twice"),
+        ((LabelClass("a", 1, (1, 1, 1)), LabelClass("b", 2, (1, 1, 1))), "the colour .* stands twice"),
+    ],
+)
+def test_a_label_space_that_cannot_be_is_refused(classes, message) -> None:
+    with pytest.raises(InputError, match=message):
+        LabelSpace("x", classes)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('{ name = "a", id = 70000 }', "id 70000 is outside 0 to 65535"),
+        ('{ name = "a", id = "1" }', "id '1' is not a whole number"),
+        ('{ name = "a", colour = [1, 2] }', r"colour \[1, 2\] is not three numbers"),
+        ('{ name = "a", colour = [1, 2, 300] }', r"colour \[1, 2, 300\] is not three numbers"),
+        ('{ name = " a" }', "have no blanks around them"),
+        ('{ name = "a", color = [1, 2, 3] }', "unknown key 'color'; did you mean 'colour'"),
+        ("{ id = 1 }", "'name' is missing"),
+    ],
+)
+def test_a_wrong_entry_of_a_file_is_named(tmp_path, entry, message) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(f'name = "x"\nclasses = [{entry}]\n')
+    with pytest.raises(InputError, match=message) as caught:
+        LabelSpace.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_catalogue_name_lists_the_near_ones() -> None:
+    with pytest.raises(InputError, match="did you mean .*'camvid11'"):
+        LabelSpace.load("camvid12")
+
+
+@pytest.mark.parametrize("name", catalogue_names("label_spaces"))
+def test_every_catalogue_label_space_loads_and_says_where_it_is_from(name) -> None:
+    space = LabelSpace.load(name)
+    assert space.name == name
+    assert space.source
+    assert space.licence
+
+
+def test_different_label_spaces_are_both_shown() -> None:
+    with pytest.raises(InputError, match=r"the bundle speaks 'source' \(4 .* the data speaks 'foreign' \(3"):
+        SOURCE.require_same(FOREIGN, "the bundle", "the data")

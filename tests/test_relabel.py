@@ -1,0 +1,312 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import FOREIGN, SOURCE, write_dataset
+
+from lsu.runtime import VOID, BackendError, Dataset, InputError, ModelSpec, Relation
+from lsu.runtime.image import grey_from_bytes
+from lsu.runtime.relabel import pipeline, views
+from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.segmenter import Scores, Segmenter
+
+RELATION = Relation.from_names(
+    "r", SOURCE, FOREIGN, allow={"ground": ["road"], "object": ["car", "person"], "above": ["sky", "person"]}
+)
+
+
+class BrightnessEngine:
+    """Scores of class k fall with the distance of a 4x4 block's mean red from 50 k + 20."""
+
+    spec = ModelSpec(SOURCE, fit="pad", multiple=4)
+    identity = "brightness"
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        n, h, w, _ = images.shape
+        red = images[..., 0].reshape(n, h // 4, 4, w // 4, 4).mean((2, 4), dtype=np.float32)
+        centres = np.arange(4, dtype=np.float32) * 50 + 20
+        return np.ascontiguousarray(-np.abs(red[:, None] - centres[:, None, None]) / 10, np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+def request(tmp_path: Path, **changes) -> Request:
+    path = tmp_path / "data/dataset.toml"
+    if not path.exists():
+        write_dataset(path.parent)
+    return Request(**{"split": Dataset.load(path).split("train"), "relation": RELATION, **changes})
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_pixel_is_within_what_its_label_allows(tmp_path) -> None:
+    asked = request(tmp_path)
+    relabel(BrightnessEngine(), asked, tmp_path / "out")
+    written = Dataset.load(tmp_path / "out").split("train")
+    assert written.label_space.identity == SOURCE.identity
+    for foreign, new in zip(asked.split.frames, written.frames, strict=True):
+        before, after = asked.split.read(foreign).labels, written.read(new).labels
+        for label, members in enumerate(RELATION.allowed):
+            assert set(after[before == label].tolist()) <= members
+        assert (after[before == VOID] == VOID).all()
+
+
+def test_free_labels_ignore_the_relation_but_keep_void(tmp_path) -> None:
+    asked = request(tmp_path, free=True)
+    relabel(BrightnessEngine(), asked, tmp_path / "free")
+    written = Dataset.load(tmp_path / "free").split("train")
+    pairs = [
+        (asked.split.read(f).labels, written.read(g).labels)
+        for f, g in zip(asked.split.frames, written.frames, strict=True)
+    ]
+    before, after = (np.stack(part) for part in zip(*pairs, strict=True))
+    assert set(after[before == 0].tolist()) > {0}
+    assert ((before == VOID) == (after == VOID)).all()
+
+
+def test_the_summary_counts_every_pixel_by_label(tmp_path) -> None:
+    asked = request(tmp_path)
+    summary = relabel(BrightnessEngine(), asked, tmp_path / "out")
+    truth = np.stack([asked.split.read(f).labels for f in asked.split.frames])
+    by_name = {row.name: row for row in summary.labels}
+    assert by_name["ground"].pixels == by_name["ground"].forced == (truth == 0).sum()
+    assert by_name["object"].chosen == by_name["object"].pixels == (truth == 1).sum()
+    assert by_name["void"].void == (truth == VOID).sum()
+    assert by_name["object"].allowed == ("car", "person")
+    assert 0 < by_name["object"].agreement < 1
+    assert json.loads((tmp_path / "out/summary.json").read_text())["frames"] == 5
+
+
+def test_unlabelled_images_are_relabelled_freely(tmp_path) -> None:
+    path = write_dataset(tmp_path / "data")
+    text = path.read_text()
+    path.write_text("".join(line for line in text.splitlines(True) if not line.startswith("labels")))
+    summary = relabel(BrightnessEngine(), request(tmp_path, relation=None, free=True), tmp_path / "out")
+    assert [row.name for row in summary.labels] == ["all"]
+    assert len(Dataset.load(tmp_path / "out").split("train").frames) == 5
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 5])
+def test_a_run_that_was_killed_and_continued_leaves_the_same_files(tmp_path, monkeypatch, stop_after) -> None:
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "whole", workers=2)
+    add = pipeline.Journal.add
+    seen = 0
+
+    def killed(self, entry) -> None:
+        nonlocal seen
+        if seen == stop_after:
+            raise KeyboardInterrupt
+        seen += 1
+        add(self, entry)
+
+    monkeypatch.setattr(pipeline.Journal, "add", killed)
+    if stop_after < 5:
+        with pytest.raises(KeyboardInterrupt):
+            relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut", workers=2)
+    monkeypatch.setattr(pipeline.Journal, "add", add)
+    if stop_after < 5:
+        journal = tmp_path / "cut/journal.jsonl"
+        journal.write_bytes(journal.read_bytes() + b'{"key": "f4", "dig')
+        (tmp_path / "cut/labels/train/.f3.png.1-2.part").write_bytes(b"half")
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut", workers=3)
+    assert tree(tmp_path / "whole") == tree(tmp_path / "cut")
+
+
+def test_a_process_killed_in_the_middle_continues_to_the_same_files(tmp_path) -> None:
+    write_dataset(tmp_path / "data", frames=40)
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "whole")
+    program = (
+        "import os, sys, signal\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "import test_relabel as t\n"
+        "from lsu.runtime.relabel.pipeline import relabel\n"
+        "seen = []\n"
+        "def stop(n):\n"
+        "    seen.append(n)\n"
+        "    if len(seen) == 15: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "p = Path(sys.argv[2])\n"
+        "relabel(t.BrightnessEngine(), t.request(p), p / 'cut', on_frame=stop)\n"
+    )
+    arguments = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)]
+    assert subprocess.run(arguments, check=False).returncode == -9
+    done = len((tmp_path / "cut/journal.jsonl").read_text().splitlines()) - 1
+    assert 0 < done < 40
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut")
+    assert tree(tmp_path / "whole") == tree(tmp_path / "cut")
+
+
+def test_a_label_file_that_changed_is_written_again(tmp_path) -> None:
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    before = tree(tmp_path / "out/labels")
+    victim = tmp_path / "out/labels/train/f2.png"
+    victim.write_bytes(b"")
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    assert tree(tmp_path / "out/labels") == before
+
+
+def test_bad_frames_are_recorded_and_left_out(tmp_path) -> None:
+    asked = request(tmp_path)
+    image = asked.split.frames[1].image
+    image.write_bytes(image.read_bytes()[:-20])
+    summary = relabel(BrightnessEngine(), asked, tmp_path / "out")
+    assert summary.frames == 4
+    assert [key for key, _ in summary.skipped] == ["f1"]
+    assert "cut off" in summary.skipped[0][1]
+    assert [f.key for f in Dataset.load(tmp_path / "out").split("train").frames] == ["f0", "f2", "f3", "f4"]
+
+
+def test_another_request_may_not_write_into_the_same_folder(tmp_path) -> None:
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    with pytest.raises(InputError, match=r"another free \(False, now True\): choose another --out"):
+        relabel(BrightnessEngine(), request(tmp_path, free=True), tmp_path / "out")
+    with pytest.raises(InputError, match="is not empty and not a relabelling"):
+        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "data")
+
+
+def test_two_processes_may_not_write_into_the_same_folder(tmp_path) -> None:
+    asked = request(tmp_path)
+    with (
+        pipeline.Journal(tmp_path / "out/journal.jsonl", asked.header(BrightnessEngine())),
+        pytest.raises(InputError, match="another process is relabelling"),
+    ):
+        relabel(BrightnessEngine(), asked, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"relation": None}, "a relation is needed: give --relation FILE, or --free"),
+        (
+            {"relation": Relation.from_names("q", FOREIGN, FOREIGN, allow={}, default=["void"])},
+            "the bundle speaks 'source' .* relation 'q' speaks 'foreign'",
+        ),
+        (
+            {"relation": Relation.from_names("q", SOURCE, SOURCE, allow={}, default=["void"])},
+            "relation 'q' speaks 'source' .* data set 'blocks' speaks 'foreign'",
+        ),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_before_anything_is_written(
+    tmp_path, changes, message
+) -> None:
+    with pytest.raises(InputError, match=message):
+        relabel(BrightnessEngine(), request(tmp_path, **changes), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
+    from lsu.runtime import files
+
+    fsync, written = os.fsync, 0
+    real_open = Path.open
+
+    def full(self, mode="r", *args, **kwargs):
+        nonlocal written
+        if "x" in mode and self.suffix == ".part":
+            written += 1
+            if written > 2:
+                raise OSError(28, "No space left on device")
+        return real_open(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(files.Path, "open", full)
+    with pytest.raises(BackendError, match="No space left on device"):
+        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", workers=1)
+    assert fsync is os.fsync
+    pngs = sorted((tmp_path / "out/labels").rglob("*"))
+    assert all(grey_from_bytes(p.read_bytes(), p).shape == (24, 40) for p in pngs if p.is_file())
+    assert not list((tmp_path / "out").rglob("*.part"))
+    assert not (tmp_path / "out/dataset.toml").exists()
+    monkeypatch.undo()
+    assert relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out").frames == 5
+
+
+def test_views_are_the_unscaled_one_and_all_that_the_list_asks_for() -> None:
+    assert [str(v) for v in views.views_from_text("flip,0.75")] == ["1", "1 flipped", "0.75", "0.75 flipped"]
+    assert views.views_from_text("") == (views.BASE,)
+    for wrong in ("flop", "0", "nan", "1.5,-2"):
+        with pytest.raises(InputError, match="neither 'flip' nor a scale"):
+            views.views_from_text(wrong)
+
+
+@pytest.fixture
+def picture() -> Iterator[np.ndarray]:
+    yield np.random.default_rng(3).integers(0, 200, (22, 37, 3), np.uint8)
+
+
+def test_the_base_view_alone_gives_the_networks_own_scores(picture) -> None:
+    segmenter = Segmenter(BrightnessEngine())
+    merged = views.merged_scores(segmenter, picture)
+    assert np.array_equal(merged.values, segmenter.scores(picture).values)
+
+
+def test_the_flipped_view_of_a_mirror_blind_network_changes_nothing_where_grids_meet(picture) -> None:
+    whole = np.ascontiguousarray(picture[:20, :36])  # no padding: cells of both views meet
+    segmenter = Segmenter(BrightnessEngine())
+    merged = views.merged_scores(segmenter, whole, views.views_from_text("flip"))
+    expected = views._softmax(segmenter.scores(whole).values)
+    assert np.allclose(merged.values, expected, atol=1e-6)
+    assert merged.canvas == (20, 36)
+
+
+def test_a_padded_flipped_view_lies_on_the_pixels_that_it_saw() -> None:
+    # Left half dark, right half bright; the width is no multiple of 4, so the mirrored grid is shifted.
+    image = np.zeros((8, 22, 3), np.uint8)
+    image[:, 11:] = 170
+    segmenter = Segmenter(BrightnessEngine())
+    flipped = views._seen(image, views.View(flip=True))
+    base = segmenter.scores(image)
+    moved = views._resampled(segmenter.scores(flipped), flipped.shape[:2], base, image.shape[:2], flip=True)
+    # Cell middles in pixels are 2, 6, 10, 14, ...: at 2 and 6 the dark class wins, at 14 the bright one.
+    assert moved[:, 0, :].argmax(0)[[0, 1, 3]].tolist() == [0, 0, 3]
+
+
+def test_scaled_views_of_a_smooth_image_agree_with_the_base_view() -> None:
+    ramp = (
+        np.linspace(0, 190, 64, dtype=np.float32)[None, :, None].repeat(48, 0).repeat(3, 2).astype(np.uint8)
+    )
+    segmenter = Segmenter(BrightnessEngine())
+    base = views._softmax(segmenter.scores(ramp).values)
+    for text in ("0.5", "1.25", "2"):
+        view = views.views_from_text(text)[1]
+        seen = views._seen(ramp, view)
+        moved = views._resampled(
+            segmenter.scores(seen), seen.shape[:2], segmenter.scores(ramp), ramp.shape[:2], flip=False
+        )
+        difference = np.abs(views._softmax(moved) - base)[:, 1:-1, 2:-2]
+        assert difference.max() < 0.25, text
+        assert difference.mean() < 0.03, text
+
+
+def test_merged_scores_are_the_mean_of_the_views_softmax(picture) -> None:
+    segmenter = Segmenter(BrightnessEngine())
+    merged = views.merged_scores(segmenter, picture, views.views_from_text("flip,1.5"))
+    assert np.allclose(merged.values.sum(0), 1, atol=1e-5)
+
+
+def test_scales_need_an_input_of_free_size() -> None:
+    fixed = ModelSpec(SOURCE, fit="resize", size=(32, 32))
+    views.check_views(views.views_from_text("flip"), fixed)
+    with pytest.raises(InputError, match="view 0.5 needs a bundle that takes any size, this one takes 32x32"):
+        views.check_views(views.views_from_text("0.5"), fixed)
+
+
+def test_probabilities_are_not_softmaxed_again() -> None:
+    class Probable(BrightnessEngine):
+        spec = ModelSpec(SOURCE, fit="pad", multiple=4, scores="probabilities")
+
+        def infer(self, images: np.ndarray) -> np.ndarray:
+            return views._softmax(super().infer(images).swapaxes(0, 1)).swapaxes(0, 1)
+
+    image = np.full((8, 8, 3), 70, np.uint8)
+    merged = views.merged_scores(Segmenter(Probable()), image, views.views_from_text("flip"))
+    assert isinstance(merged, Scores)
+    assert np.allclose(merged.values, Probable().infer(image[None])[0], atol=1e-6)

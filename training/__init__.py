@@ -1,0 +1,1 @@
+"""Teachers and students: drawn data, configurations, networks, fitting and checkpoints. Needs torch."""

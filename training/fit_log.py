@@ -1,0 +1,59 @@
+"""What a fit leaves behind to look at: `log.jsonl` for programs and TensorBoard files for people."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from torch.utils.tensorboard import SummaryWriter
+
+from lsu.runtime.files import read_bytes, write_atomically
+
+
+class FitLog:
+    """Writes the numbers of a fit, step by step; a continued fit drops what came after its checkpoint.
+
+    Args:
+        folder: where `log.jsonl` and `tensorboard/` go.
+        start: the step that the fit starts or continues from.
+        silent: write nothing; for all processes of a fit but one.
+    """
+
+    def __init__(self, folder: Path, *, start: int, silent: bool = False) -> None:
+        self._silent = silent
+        if silent:
+            return
+        self._path = folder / "log.jsonl"
+        kept = [line for line in _lines_of(self._path) if start and json.loads(line)["step"] <= start]
+        write_atomically(self._path, "".join(line + "\n" for line in kept).encode())
+        self._file = self._path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the values of a step, by name such as `loss` or `score/mean_iou`."""
+        if self._silent:
+            return
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def __enter__(self) -> "FitLog":
+        """The log itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close both files."""
+        if not self._silent:
+            self._file.close()
+            self._board.close()
+
+
+def _lines_of(path: Path) -> list[str]:
+    """The whole lines of a JSONL file; a last line that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    text = read_bytes(path).decode()
+    return text[: text.rfind("\n") + 1].splitlines()

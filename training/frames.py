@@ -1,0 +1,112 @@
+"""Frames as torch batches: decoded, augmented, and read ahead by worker processes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from lsu.runtime import Dataset, InputError, LabelSpace, Sample, Split
+
+from .config import DataConfig
+from .sampling import SamplePlan
+from .transforms import Augmentation
+
+Batch = tuple[Tensor, Tensor]
+
+
+def open_split(data: DataConfig) -> Split:
+    """The split that a configuration's entry names.
+
+    Raises:
+        InputError: it does not exist or has no labels.
+    """
+    dataset = Dataset.load(data.dataset, None if data.root is None else Path(data.root))
+    split = dataset.split(data.split)
+    if split.frames[0].label is None:
+        raise InputError(f"data set {dataset.name!r}, split {split.name!r} has no labels to learn from")
+    return split
+
+
+def common_label_space(splits: Sequence[Split]) -> LabelSpace:
+    """The one label space of all splits.
+
+    Raises:
+        InputError: two of them differ; relabelling under a relation is the repair.
+    """
+    first = splits[0]
+    for other in splits[1:]:
+        first.label_space.require_same(
+            other.label_space, f"data set {first.dataset!r}", f"data set {other.dataset!r}"
+        )
+    return first.label_space
+
+
+def pixels_per_class(splits: Sequence[Split], classes: int) -> npt.NDArray[np.int64]:
+    """How many pixels each class has in all label files of the splits, int64 [classes]."""
+    counts = np.zeros(256, np.int64)
+    for split in splits:
+        for frame in split.frames:
+            counts += np.bincount(split.read(frame).labels.ravel(), minlength=256)
+    return counts[:classes]
+
+
+class AugmentedFrames(TorchDataset[Batch]):
+    """Sample number -> image uint8 [h,w,3] and labels int64 [h,w]; decoded frames are kept up to a limit.
+
+    Args:
+        splits: the data entries, in the plan's order.
+        plan: which frame each number is.
+        augmentation: what happens to it.
+        cache_bytes: decoded frames are kept until they fill this much memory, in each worker process.
+    """
+
+    def __init__(
+        self, splits: Sequence[Split], plan: SamplePlan, augmentation: Augmentation, *, cache_bytes: int
+    ) -> None:
+        self._splits = splits
+        self._plan = plan
+        self._augmentation = augmentation
+        self._cache: dict[tuple[int, int], Sample] = {}
+        self._free_bytes = cache_bytes
+
+    def __getitem__(self, number: int) -> Batch:
+        """The augmented sample of that number."""
+        draw = self._plan.draw(number)
+        sample = self._augmentation.apply(self._sample(draw.entry, draw.frame), draw.generator)
+        return torch.from_numpy(sample.image), torch.from_numpy(sample.labels).long()
+
+    def _sample(self, entry: int, frame: int) -> Sample:
+        key = (entry, frame)
+        if key in self._cache:
+            return self._cache[key]
+        split = self._splits[entry]
+        sample = split.read(split.frames[frame])
+        size = sample.image.nbytes + sample.labels.nbytes
+        if size <= self._free_bytes:
+            self._cache[key] = sample
+            self._free_bytes -= size
+        return sample
+
+
+def batches(frames: AugmentedFrames, numbers: range, *, batch_size: int, workers: int) -> Iterator[Batch]:
+    """Batches of the samples with these numbers: images uint8 [N,h,w,3], labels int64 [N,h,w]."""
+    loader = DataLoader(
+        frames,
+        batch_size=batch_size,
+        sampler=numbers,
+        num_workers=workers,
+        worker_init_fn=_single_threaded,
+        drop_last=True,
+    )
+    return iter(loader)
+
+
+def _single_threaded(worker: int) -> None:
+    del worker
+    cv2.setNumThreads(0)

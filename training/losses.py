@@ -1,0 +1,47 @@
+"""Losses. Void pixels never add to one, whichever side they come from."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lsu.runtime import VOID
+
+
+def class_weights(pixels: npt.NDArray[np.int64], balance: float) -> Tensor:
+    """Weights float32 [C] that lift rare classes: (median(f) / f_c) ** balance, f_c the share of class c.
+
+    With `balance` 1 this is median frequency balancing (Eigen and Fergus 2015, arXiv 1411.4734, section
+    6.3.2) with shares over all images; with 0 all weights are 1. A class without pixels has weight 1.
+
+    Args:
+        pixels: how many pixels each class has, int64 [C].
+        balance: 0 to 1.
+    """
+    found = pixels > 0
+    weights = np.ones(len(pixels), np.float32)
+    weights[found] = (np.median(pixels[found]) / pixels[found]) ** balance
+    return torch.from_numpy(weights)
+
+
+def cross_entropy(
+    scores: Tensor, labels: Tensor, *, weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """The mean cross entropy over the pixels that are not void; 0 where all are.
+
+    Args:
+        scores: logits float [N,C,h,w], enlarged bilinearly to the labels' size.
+        labels: int64 [N,H,W], dense indices, 255 = void.
+        weights: float32 [C], a pixel counts as much as its class; the mean is weighted alike.
+        label_smoothing: the share of a label's weight that is spread over all classes
+            (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+    """
+    enlarged = functional.interpolate(scores.float(), labels.shape[1:], mode="bilinear")  # [N, C, H, W]
+    total = functional.cross_entropy(
+        enlarged, labels, weights, ignore_index=VOID, reduction="sum", label_smoothing=label_smoothing
+    )
+    known = labels[labels != VOID]
+    if not len(known):
+        return total
+    return total / (len(known) if weights is None else weights[known].sum())

@@ -1,0 +1,66 @@
+"""Networks: segmentation_models_pytorch over timm encoders, their scores at the network's own resolution.
+
+Enlarging the scores is the head's work (lsu.runtime.head), so the final upsampling of every architecture
+is left out.
+"""
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from lsu.runtime import InputError
+
+from .config import NetworkConfig
+
+MULTIPLE = 32
+"""H and W of every input are multiples of this: the encoders halve five times."""
+
+_ARCHITECTURES: dict[str, tuple[Any, dict[str, str]]] = {
+    "fpn": (smp.FPN, {"decoder_channels": "decoder_segmentation_channels"}),
+    "deeplabv3plus": (smp.DeepLabV3Plus, {"decoder_channels": "decoder_channels"}),
+    "segformer": (smp.Segformer, {"decoder_channels": "decoder_segmentation_channels"}),
+    "pan": (smp.PAN, {"decoder_channels": "decoder_channels"}),
+}
+
+
+def build_network(config: NetworkConfig, classes: int) -> nn.Module:
+    """A network from normalised images float [N,3,H,W] to logits float [N,classes,H/s,W/s].
+
+    The stride s is 4. Weights are drawn from torch's global generator.
+
+    Raises:
+        InputError: the encoder is unknown or does not go with the architecture.
+    """
+    make, names = _ARCHITECTURES[config.architecture]
+    options: dict[str, Any] = {"encoder_name": config.encoder, "encoder_weights": config.pretrained}
+    if config.decoder_channels is not None:
+        options[names["decoder_channels"]] = config.decoder_channels
+        if config.architecture == "fpn":
+            options["decoder_pyramid_channels"] = 2 * config.decoder_channels
+    try:
+        network: nn.Module = make(classes=classes, upsampling=1, **options)
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise InputError(
+            f"network {config.architecture} over {config.encoder!r} cannot be made: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return network
+
+
+class Normalise(nn.Module):
+    """uint8 [N,H,W,3] RGB to normalised float32 [N,3,H,W]: (x / 255 - mean) / std per channel."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("scale", 1 / (torch.tensor(config.std).view(1, 3, 1, 1) * 255), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The normalised images."""
+        pixels = images.to(torch.float32).permute(0, 3, 1, 2)  # [N, 3, H, W]
+        return (pixels - self.mean) * self.scale
