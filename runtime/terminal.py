@@ -63,14 +63,14 @@ def print_note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; the first column is text, the others are numbers."""
+def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> None:
+    """A table on stdout; the first `texts` columns are texts, the others are numbers."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold")
     for k, column in enumerate(head):
-        table.add_column(column, justify="right" if k else "left")
+        table.add_column(column, justify="left" if k < texts else "right")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -95,3 +95,13 @@ def test_colour_jitter_changes_the_image_and_never_the_labels() -> None:
     assert np.array_equal(plain.labels, other.labels)
     assert not np.array_equal(plain.image, other.image)
     assert other.image.dtype == np.uint8
+
+
+def test_white_balance_changes_the_ratio_of_the_channels() -> None:
+    grey = Sample(np.full((32, 32, 3), 100, np.uint8), np.zeros((32, 32), np.uint8))
+    cast = Augmentation(crop=(32, 32), scale=(1.0, 1.0), colour_jitter=0.0, fill=(0, 0, 0), white_balance=0.4)
+    colours = {tuple(cast.apply(grey, np.random.default_rng(s)).image[9, 9].tolist()) for s in range(10)}
+    assert len(colours) == 10
+    assert all(60 <= value <= 140 for colour in colours for value in colour)
+    assert any(max(c) - min(c) > 20 for c in colours)
+    assert STILL.apply(grey, np.random.default_rng(0)).image[9, 9].tolist() == [100, 100, 100]

@@ -18,7 +18,7 @@ run() {
   "$@"
 }
 
-# The configuration of a fit: name, seed, then the data sets to learn from.
+# The configuration of a fit: its name, then the data sets to learn from.
 config() {
   local name=$1
   shift
@@ -34,10 +34,11 @@ encoder = "tu-regnetx_002"
 [fit]
 steps = 450
 batch_size = 8
-crop = [128, 192]
+crop = [96, 160]
 scale = [0.8, 1.6]
 learning_rate = 4e-3
-colour_jitter = 0.3
+colour_jitter = 0.5
+white_balance = 0.4
 TOML
   } >"$out/$name.toml"
   printf '\n\033[2m%s:\033[0m\n' "$out/$name.toml"
@@ -48,7 +49,7 @@ run lsu synth "$out/worlds"
 
 config teacher worlds/a
 run lsu fit "$out/teacher.toml"
-run lsu export onnx "$out/teacher/checkpoint.safetensors" -o "$out/teacher/bundle"
+run lsu export onnx "$out/teacher/checkpoint.safetensors" -o "$out/teacher/bundle" --size 128x192
 
 relabel=(lsu relabel "$out/teacher/bundle" --data "$out/worlds/b" --split train
   --relation "$out/worlds/b_to_a.toml" --views flip)
@@ -60,7 +61,7 @@ config student_constrained worlds/a b_constrained
 config student_truth worlds/a worlds/b_truth
 for student in student_free student_constrained student_truth; do
   run lsu fit "$out/$student.toml"
-  run lsu export onnx "$out/$student/checkpoint.safetensors" -o "$out/$student/bundle"
+  run lsu export onnx "$out/$student/checkpoint.safetensors" -o "$out/$student/bundle" --size 128x192
 done
 
 for network in teacher student_free student_constrained student_truth; do

@@ -90,6 +90,7 @@ class FitConfig(_Strict):
         class_balance: how much rare classes are lifted, 0 (not) to 1 (median frequency balancing).
         label_smoothing: the share of a label's weight that is spread over all classes.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
+        white_balance: the largest relative change of each colour channel by itself.
         seed: of weights, sampling and augmentation.
         workers: processes that read and augment; 0 does it in the main process.
         save_every: steps between checkpoints that `--resume` continues from.
@@ -110,6 +111,7 @@ class FitConfig(_Strict):
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    white_balance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
     workers: Annotated[int, Field(ge=0)] = 0
     save_every: Annotated[int, Field(ge=1)] = 500

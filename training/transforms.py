@@ -21,6 +21,7 @@ class Augmentation:
         crop: (H, W) of the result.
         scale: the range of the factor by which an image is enlarged, drawn log-uniformly.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
+        white_balance: the largest relative change of each colour channel by itself.
         fill: the RGB of what lies outside the image; its label is void.
     """
 
@@ -28,12 +29,19 @@ class Augmentation:
     scale: tuple[float, float]
     colour_jitter: float
     fill: tuple[int, int, int]
+    white_balance: float = 0.0
 
     @classmethod
     def from_config(cls, config: FitConfig, mean: tuple[float, float, float]) -> "Augmentation":
         """The augmentation of a fit; outside the image lies the mean colour."""
         fill = tuple(round(255 * m) for m in mean)
-        return cls(config.crop, config.scale, config.colour_jitter, (fill[0], fill[1], fill[2]))
+        return cls(
+            crop=config.crop,
+            scale=config.scale,
+            colour_jitter=config.colour_jitter,
+            fill=(fill[0], fill[1], fill[2]),
+            white_balance=config.white_balance,
+        )
 
     def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """The augmented sample: image uint8 [h,w,3], labels uint8 [h,w] with 255 outside the image."""
@@ -75,7 +83,8 @@ class Augmentation:
         brightness, contrast, saturation = 1 + self.colour_jitter * generator.uniform(-1, 1, 3).astype(
             np.float32
         )
-        pixels = image.astype(np.float32) * brightness
+        channels = 1 + self.white_balance * generator.uniform(-1, 1, 3).astype(np.float32)
+        pixels = image.astype(np.float32) * (brightness * channels)
         mean = np.float32(pixels.mean())
         pixels = mean + (pixels - mean) * contrast
         grey = (pixels @ _LUMA)[..., None]  # [h, w, 1]

@@ -50,6 +50,11 @@ class Request:
     free: bool = False
     views: tuple[View, ...] = (BASE,)
 
+    @property
+    def applied(self) -> Relation | None:
+        """The relation that constrains: with `free` it allows every class wherever it allowed one."""
+        return self.relation.unconstrained() if self.relation is not None and self.free else self.relation
+
     def check(self, engine: Engine) -> None:
         """Raise InputError unless the engine, the relation and the split belong together."""
         check_views(self.views, engine.spec)
@@ -118,9 +123,9 @@ def relabel(
             journal.add(entry)
             on_frame(1)
         entries = [journal.done[frame.key] for frame in request.split.frames]
-    summary = Summary.from_entries(entries, request.split.label_space, request.relation)
-    _write_dataset(out, request.split, engine.spec.label_space, entries)
-    write_atomically(out / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
+        summary = Summary.from_entries(entries, request.applied)
+        _write_dataset(out, request.split, engine.spec.label_space, entries)
+        write_atomically(out / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
     return summary
 
 
@@ -132,9 +137,7 @@ class _Pipeline:
         self._request = request
         self._out = out
         self._workers = workers
-        relation = request.relation
-        if relation is not None and request.free:
-            relation = relation.unconstrained()
+        relation = request.applied
         self._table = None if relation is None else relation.table(engine.spec.void_channel)
 
     def run(self, frames: Sequence[Frame]) -> Iterator[Entry]:

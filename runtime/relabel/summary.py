@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lsu.runtime.label_space import VOID, LabelSpace
+from lsu.runtime.label_space import VOID
 from lsu.runtime.relation import Relation
 
 from .journal import Entry
@@ -55,16 +55,14 @@ class Summary:
     labels: tuple[LabelSummary, ...]
 
     @classmethod
-    def from_entries(
-        cls, entries: Sequence[Entry], foreign: LabelSpace, relation: Relation | None
-    ) -> "Summary":
-        """The sum of all journal entries."""
+    def from_entries(cls, entries: Sequence[Entry], relation: Relation | None) -> "Summary":
+        """The sum of all journal entries of a relabelling under this relation."""
         totals = np.zeros((256, 4), np.int64)
         for entry in entries:
             for label, row in entry.counts.items():
                 totals[label] += row
         rows = [
-            _label_summary(label, totals[label].tolist(), foreign, relation)
+            _label_summary(label, totals[label].tolist(), relation)
             for label in np.flatnonzero(totals[:, :3].any(axis=1)).tolist()
         ]
         skipped = tuple((entry.key, entry.error) for entry in entries if entry.error)
@@ -90,14 +88,12 @@ class Summary:
         }
 
 
-def _label_summary(
-    label: int, counts: Sequence[int], foreign: LabelSpace, relation: Relation | None
-) -> LabelSummary:
+def _label_summary(label: int, counts: Sequence[int], relation: Relation | None) -> LabelSummary:
     forced, chosen, void, agreeing = counts
-    allowed = None
-    name = "all"
+    name, allowed = "all", None
     if relation is not None:
-        name = "void" if label == VOID else foreign.names[label]
+        name = "void" if label == VOID else relation.foreign.names[label]
         members = relation.void_allowed if label == VOID else relation.allowed[label]
-        allowed = tuple("void" if m == VOID else relation.source.names[m] for m in sorted(members))
+        if len(members - {VOID}) < len(relation.source):
+            allowed = tuple("void" if m == VOID else relation.source.names[m] for m in sorted(members))
     return LabelSummary(name, allowed, forced + chosen + void, forced, chosen, void, agreeing)

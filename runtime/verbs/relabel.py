@@ -101,6 +101,7 @@ def _print(summary: "Summary", out: Path) -> None:
         f"{summary.frames} frames in {out}",
         ("label", "allowed classes", "pixels", "forced", "chosen", "void", "agree with free"),
         rows,
+        texts=2,
     )
     for key, reason in summary.skipped[:10]:
         print_note(f"lsu: skipped {key}: {reason}")
