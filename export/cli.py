@@ -1,5 +1,6 @@
 """The verbs of `lsu export`, also installed as `lsu-export`: from a checkpoint to a bundle that is proven."""
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -82,7 +83,8 @@ def onnx(  # noqa: PLR0913 - the options of one command
     refuse_existing(output)
     fixed = None if size is None else _size_from_text(size)
     images = [] if golden is None else _golden_images(golden, split, root)
-    print_note("exporting: this takes from a few seconds to a minute")
+    if sys.stderr.isatty():
+        print_note("exporting: this takes from a few seconds to a minute")
 
     from .to_onnx import Options, export_checkpoint
 

@@ -23,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError, near_names
-from .files import read_bytes, read_toml, refuse_unknown_keys
+from .files import read_bytes, read_toml, refuse_unknown_keys, table_of
 from .image import image_from_bytes
 from .label_image import LabelDecoder
 from .label_space import CATALOGUE, LabelSpace, catalogue_file
 
-_WILDCARD = re.compile(r"\*\*/|\*\*|\*|\?|\[[^\]]*\]")
+_WILDCARD = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,14 @@ class Split:
         """What the labels speak."""
         return self.decoder.label_space
 
+    def read_image(self, frame: Frame) -> npt.NDArray[np.uint8]:
+        """The image of a frame, uint8 [H,W,3] RGB.
+
+        Raises:
+            InputError: the file is missing or damaged, or is not 8-bit RGB.
+        """
+        return image_from_bytes(read_bytes(frame.image), frame.image)
+
     def read(self, frame: Frame) -> Sample:
         """Image and labels of a frame.
 
@@ -86,7 +94,7 @@ class Split:
         """
         if frame.label is None:
             raise InputError(f"{self.dataset} split {self.name!r} has no labels; add `labels` to it")
-        image = image_from_bytes(read_bytes(frame.image), frame.image)
+        image = self.read_image(frame)
         labels = self.decoder.decode(read_bytes(frame.label), frame.label)
         if image.shape[:2] != labels.shape:
             raise InputError(
@@ -123,8 +131,9 @@ class Dataset:
         Raises:
             InputError: an unknown name or key, or a missing root.
         """
-        path = Path(name_or_path)
-        path = path / "dataset.toml" if path.is_dir() else catalogue_file("datasets", name_or_path)
+        path = Path(name_or_path) / "dataset.toml"
+        if not path.is_file():
+            path = catalogue_file("datasets", name_or_path)
         if root is None and CATALOGUE in path.parents:
             raise InputError(f"data set {str(name_or_path)!r} needs its folder: add --root DIR")
         table = read_toml(path)
@@ -134,7 +143,10 @@ class Dataset:
                 name=str(table["name"]),
                 label_space=LabelSpace.load(str(table["label_space"]), beside=path),
                 root=(root if root is not None else path.parent).absolute(),
-                splits={s: _checked_split(path, s, t) for s, t in table["splits"].items()},
+                splits={
+                    name: _checked_split(path, name, split)
+                    for name, split in table_of(table["splits"], f"{path}: splits").items()
+                },
             )
         except KeyError as error:
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
@@ -154,7 +166,7 @@ class Dataset:
         if "labels" in table:
             labels = _files_by_key(_absolute_glob(self.root, table["labels"]))
         if "frames" in table:
-            keys = read_bytes(self.root / table["frames"]).decode().splitlines()
+            keys = _keys_of(self.root / table["frames"])
             images, labels = (
                 _only(keys, images, table["images"]),
                 labels and _only(keys, labels, table["labels"]),
@@ -177,8 +189,9 @@ def wildcards_of(pattern: str) -> list[str]:
 
 def _checked_split(path: Path, name: str, table: Any) -> dict[str, str]:
     where = f"{path}, split {name!r}"
-    if not isinstance(table, dict):
-        raise InputError(f"{where}: not a table")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise InputError(f"{where}: a split's name has letters, digits, '_', '.' and '-' only")
+    table = table_of(table, where)
     refuse_unknown_keys(table, {"images", "labels", "encoding", "frames"}, where)
     if "images" not in table:
         raise InputError(f"{where}: the key 'images' is missing")
@@ -187,7 +200,8 @@ def _checked_split(path: Path, name: str, table: Any) -> dict[str, str]:
             raise InputError(f"{where}: {key} is {value!r}, not a text")
         if key in ("images", "labels") and not wildcards_of(value):
             raise InputError(f"{where}: {key} = {value!r} has no wildcard such as * to tell frames apart")
-    return table
+    checked: dict[str, str] = table
+    return checked
 
 
 def _absolute_glob(root: Path, pattern: str) -> str:
@@ -201,18 +215,43 @@ def _files_by_key(pattern: str) -> dict[str, Path]:
         expression += re.escape(pattern[position : match.start()])
         wildcard, position = match.group(), match.end()
         one = {"**/": "(?:(.*)/)?", "**": "(.*)", "*": "([^/]*)", "?": "([^/])"}
-        expression += one.get(wildcard, wildcard)
+        expression += one[wildcard] if wildcard in one else _set_expression(wildcard)
     compiled = re.compile(expression + re.escape(pattern[position:]))
     files: dict[str, Path] = {}
     for name in glob.glob(pattern, recursive=True):
         matched = compiled.fullmatch(name)
         if matched is None:
             continue
-        key = "/".join(g for g in matched.groups() if g)
+        key = "/".join(g for g in matched.groups() if g is not None)
+        _refuse_key(key, name)
         if key in files:
             raise InputError(f"{name} and {files[key]} have the same key {key!r}; make the glob more exact")
         files[key] = Path(name)
     return files
+
+
+def _set_expression(wildcard: str) -> str:
+    """A set such as `[ab0-9]` or `[!ab]` of a glob as a regular expression."""
+    negated, members = wildcard[1] == "!", wildcard[1:-1].removeprefix("!")
+    escaped = re.sub(r"([\\^\[\]&~|])", r"\\\1", members)
+    return f"[{'^' if negated else ''}{escaped}]"
+
+
+def _refuse_key(key: str, name: str) -> None:
+    """Keys name files and stand in lists, one a line: refuse those that would not survive it."""
+    if not key.isprintable() or any(not part or part.startswith(".") for part in key.split("/")):
+        raise InputError(
+            f"{name!r}: the wildcards match {key!r}; a match must not be empty, start with '.' or hold "
+            "unprintable characters: rename the file or make the glob more exact"
+        )
+
+
+def _keys_of(path: Path) -> list[str]:
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text: {error}") from error
+    return [line for line in lines if line.strip()]
 
 
 def _only(keys: list[str], files: dict[str, Path], pattern: str) -> dict[str, Path]:

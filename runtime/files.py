@@ -7,6 +7,7 @@ old file or the new one.
 
 import contextlib
 import hashlib
+import json
 import os
 import sys
 import threading
@@ -52,6 +53,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     return table
 
 
+def toml_text(text: str) -> str:
+    """The text as a basic string of TOML, quotes included."""
+    return json.dumps(text, ensure_ascii=False)  # a JSON string without escaped surrogates is one of TOML
+
+
 def toml_value(text: str) -> object:
     """The value that a text such as `500`, `[1, 2]` or `"a"` has in TOML; any other text is itself."""
     try:
@@ -59,6 +65,15 @@ def toml_value(text: str) -> object:
     except tomllib.TOMLDecodeError:
         value = text
     return value
+
+
+def refuse_blocked(path: Path) -> None:
+    """Raise InputError when a folder above `path` is in truth a file, so that it could never be written."""
+    for parent in path.parents:
+        if parent.exists():
+            if not parent.is_dir():
+                raise InputError(f"{path}: {parent} is not a folder: choose another place")
+            return
 
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -87,6 +102,13 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def table_of(value: object, where: str) -> dict[str, Any]:
+    """`value` if it is a TOML table; InputError that names `where` otherwise."""
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: {value!r} is not a table of key = value lines")
+    return value
 
 
 def refuse_unknown_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:

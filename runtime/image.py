@@ -74,7 +74,10 @@ def png_from_pixels(pixels: npt.NDArray[Any], *, rgb: bool = False) -> bytes:
 
 def _decode(data: bytes, path: Path) -> npt.NDArray[Any]:
     _refuse_cut_off(data, path)
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error as error:
+        raise InputError(f"{path}: OpenCV refuses it: {str(error.err).strip()}") from error
     if decoded is None:
         raise InputError(f"{path}: not an image that OpenCV can read, or damaged")
     pixels: npt.NDArray[Any] = decoded

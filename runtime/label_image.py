@@ -1,5 +1,6 @@
 """Label images: a file's ids or colours translated to dense indices; nothing unknown is let through."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,15 +23,15 @@ class LabelDecoder:
     Attributes:
         label_space: what the files speak.
         encoding: `ids` (8 or 16 bit), `colours` (RGB), or `ids16//N`: a 16-bit value whose quotient by N
-            is the id, as Cityscapes instance files (`ids16//1000`) hold it.
+            is the id, as the instance files of Mapillary Vistas 1.2 (`ids16//256`) hold it. Cityscapes'
+            instance files mix quotients with plain ids: take its labelIds files and `ids` instead.
     """
 
     label_space: LabelSpace
     encoding: str = "ids"
 
     def __post_init__(self) -> None:
-        prefix, _, divisor = self.encoding.partition("//")
-        if self.encoding in ("ids", "colours") or (prefix == "ids16" and divisor.isdigit() and int(divisor)):
+        if self.encoding in ("ids", "colours") or self._divisor is not None:
             if self.encoding == "colours" and any(c.colour is None for c in self.label_space.classes):
                 raise InputError(
                     f'encoding "colours": label space {self.label_space.name!r} lacks some classes\' colours'
@@ -38,8 +39,15 @@ class LabelDecoder:
             return
         raise InputError(
             f"unknown encoding {self.encoding!r}; "
-            f"{near_names(self.encoding, ['ids', 'colours', 'ids16//1000'])}"
+            f"{near_names(self.encoding, ['ids', 'colours', 'ids16//256'])}"
         )
+
+    @property
+    def _divisor(self) -> int | None:
+        """The N of `ids16//N`, 1 to 65535, or None for another encoding."""
+        matched = re.fullmatch(r"ids16//([0-9]{1,5})", self.encoding)
+        number = int(matched.group(1)) if matched else 0
+        return number if 1 <= number <= 65535 else None
 
     def decode(self, data: bytes, path: Path) -> npt.NDArray[np.uint8]:
         """Dense indices uint8 [H,W], 255 = void.
@@ -66,11 +74,11 @@ class LabelDecoder:
             colours: npt.NDArray[np.uint32] = rgbx.view("<u4")[..., 0] & np.uint32(0xFFFFFF)
             return colours
         grey = grey_from_bytes(data, path)
-        if self.encoding == "ids":
+        if self._divisor is None:
             return grey
         if grey.dtype != np.uint16:
             raise InputError(f'{path}: encoding "{self.encoding}" needs 16 bits a pixel, the file has 8')
-        quotients: npt.NDArray[np.uint16] = grey // np.uint16(self.encoding.partition("//")[2])
+        quotients: npt.NDArray[np.uint16] = grey // np.uint16(self._divisor)
         return quotients
 
     @cached_property

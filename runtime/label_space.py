@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, near_names
-from .files import read_toml, refuse_unknown_keys
+from .files import read_toml, refuse_unknown_keys, table_of, toml_text
 
 VOID = 255
 """The dense index of pixels without a class. Never a class."""
@@ -33,7 +33,8 @@ class LabelClass:
 
     Attributes:
         name: unique within its label space; `void` is reserved.
-        id: the value in id-coded files, 0 to 65535, or None where files are colour-coded only.
+        id: the value in id-coded files, 0 to 65535. None in all classes of a label space means that files
+            hold dense indices.
         colour: RGB, 0 to 255 each, in colour-coded files and in pictures.
     """
 
@@ -82,6 +83,18 @@ class LabelSpace:
             )
         self._refuse_repeats("name", [c.name for c in everything])
         self._refuse_repeats("id", [c.id for c in everything if c.id is not None])
+        if len({c.id is None for c in self.classes}) > 1:
+            without = next(c.name for c in self.classes if c.id is None)
+            raise InputError(
+                f"label space {self.name!r}: class {without!r} has no id; give ids to all or to none"
+            )
+        if self.classes[0].id is None and any(
+            c.id is not None and c.id < len(self.classes) for c in self.void
+        ):
+            raise InputError(f"label space {self.name!r}: a void id is a class's index; give the classes ids")
+        colours = {c.colour for c in self.classes} - {None}
+        if any(c.colour in colours for c in self.void):
+            raise InputError(f"label space {self.name!r}: a void name has the colour of a class")
         # Two void names may share a colour (Cityscapes paints four of them black); classes may not.
         self._refuse_repeats("colour", [c.colour for c in self.classes if c.colour is not None])
 
@@ -111,14 +124,14 @@ class LabelSpace:
         try:
             return cls(
                 name=str(table["name"]),
-                classes=tuple(_class_from_table(entry) for entry in table["classes"]),
-                void=tuple(_class_from_table(entry) for entry in table.get("void", [])),
+                classes=_classes_from_list(table["classes"], "classes"),
+                void=_classes_from_list(table.get("void", []), "void"),
                 source=str(table.get("source", "")),
                 licence=str(table.get("licence", "")),
             )
         except KeyError as error:
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
-        except (InputError, TypeError) as error:
+        except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
     @classmethod
@@ -150,7 +163,7 @@ class LabelSpace:
     def to_toml(self) -> str:
         """The text of a TOML file that `load` reads back."""
         lines = [
-            f"{key} = {_quoted(value)}" for key, value in self.to_dict().items() if isinstance(value, str)
+            f"{key} = {toml_text(value)}" for key, value in self.to_dict().items() if isinstance(value, str)
         ]
         for key, entries in (("classes", self.classes), ("void", self.void)):
             lines += [f"{key} = [", *(f"  {_inline_table(entry)}," for entry in entries), "]"]
@@ -233,6 +246,12 @@ def catalogue_names(kind: str) -> list[str]:
     return sorted(p.stem for p in (CATALOGUE / kind).glob("*.toml"))
 
 
+def _classes_from_list(entries: object, key: str) -> tuple[LabelClass, ...]:
+    if not isinstance(entries, list):
+        raise InputError(f'{key} is {entries!r}, not a list such as [{{ name = "road", id = 0 }}]')
+    return tuple(_class_from_table(table_of(entry, f"an entry of {key}")) for entry in entries)
+
+
 def _class_from_table(entry: Mapping[str, Any]) -> LabelClass:
     refuse_unknown_keys(entry, {"name", "id", "colour"}, f"class {entry.get('name', entry)!r}")
     colour = entry.get("colour")
@@ -261,11 +280,7 @@ def _table_from_class(entry: LabelClass) -> dict[str, Any]:
 
 def _inline_table(entry: LabelClass) -> str:
     parts = [
-        f"{key} = {_quoted(value) if isinstance(value, str) else value}"
+        f"{key} = {toml_text(value) if isinstance(value, str) else value}"
         for key, value in _table_from_class(entry).items()
     ]
     return f"{{ {', '.join(parts)} }}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON text is a basic string of TOML

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
-from .files import read_toml, refuse_unknown_keys
+from .files import read_toml, refuse_unknown_keys, table_of
 from .label_space import VOID, LabelSpace, catalogue_file
 
 
@@ -67,9 +67,8 @@ class Relation:
         refuse_unknown_keys(table, {"name", "source", "foreign", "default", "allow", "note"}, str(path))
         try:
             spaces = [LabelSpace.load(str(table[side]), beside=path) for side in ("source", "foreign")]
-            return cls.from_names(
-                str(table["name"]), *spaces, allow=table["allow"], default=table.get("default")
-            )
+            allow = table_of(table["allow"], "allow")
+            return cls.from_names(str(table["name"]), *spaces, allow=allow, default=table.get("default"))
         except KeyError as error:
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
         except InputError as error:
@@ -109,7 +108,9 @@ class Relation:
                 f"relation {name!r} has no row for {', '.join(map(repr, missing))} of {foreign.name!r}; "
                 'add them under [allow], or a line such as default = ["void"]'
             )
-        fallback = frozenset(source.index(c) for c in _names_of("default", default or []))
+        fallback = frozenset(
+            source.index(c) for c in _names_of("default", [] if default is None else default)
+        )
         void_rows = {rows[label] for label in rows if foreign.index(label) == VOID}
         if len(void_rows) > 1:
             raise InputError(

@@ -21,7 +21,7 @@ from lsu.runtime.model import ModelSpec, placed
 STRIDE = 4
 TOWN = LabelSpace(
     "town",
-    (LabelClass("road", 7, (128, 64, 128)), LabelClass("sky", 9), LabelClass("car")),
+    (LabelClass("road", 7, (128, 64, 128)), LabelClass("sky", 9), LabelClass("car", 12)),
     (LabelClass("ego", 1),),
 )
 SPEC = ModelSpec(TOWN, fit="pad", multiple=8, pad_value=100)

@@ -226,6 +226,32 @@ def test_a_relation_for_another_label_space_than_the_bundles_shows_both(place, l
     assert not (place / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        (*RELABEL[:-1], "r.toml/out"),
+        (*EVALUATE, "--plot", "r.toml/plot.png"),
+        (*RUN[:-1], "r.toml/frames"),
+        ("fit", "fit.toml"),
+        (*RELABEL[:-1], "r.toml"),
+    ],
+    ids=" ".join,
+)
+def test_an_output_under_a_file_is_one_line_and_code_2(place, lsu, verb) -> None:
+    (place / "fit.toml").write_text('output = "r.toml/run"\n[[data]]\ndataset = "data"\n')
+    outcome = lsu(*verb)
+    assert outcome.code == 2
+    assert "is not a folder: choose another" in outcome.line
+    assert (place / "r.toml").read_text() == RELATION
+
+
+def test_an_output_inside_the_bundle_is_refused(place, lsu) -> None:
+    outcome = lsu(*RELABEL[:-1], "bundle/out")
+    assert outcome.code == 2
+    assert "is inside the bundle, which must not change" in outcome.line
+    assert lsu("inspect", "bundle").code == 0
+
+
 def test_a_configuration_with_an_unknown_key_is_one_line_and_code_2(place, lsu) -> None:
     (place / "fit.toml").write_text('output = "run"\n[[data]]\ndataset = "data"\n[fit]\nstep = 3\n')
     outcome = lsu("fit", "fit.toml")

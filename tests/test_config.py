@@ -49,6 +49,12 @@ def test_overrides_change_single_values(tmp_path) -> None:
         (["fit.steps=many"], r"fit.steps: .*valid integer"),
         (["fit.crop=[100, 96]"], r"crop \[100, 96\] must be multiples of 32"),
         (["fit.scale=[2.0, 1.0]"], r"scale \[2.0, 1.0\] must rise"),
+        (["fit.scale=[0.5, inf]"], "finite number"),
+        (["fit.seed=99999999999999999999"], "fit.seed"),
+        (["fit.devices=0"], "fit.devices"),
+        (["fit.threads=100000"], "fit.threads"),
+        (["network.mean=[123.7, 116.3, 103.5]"], "network.mean.0: .*less than or equal to 1"),
+        (["data.0.weight=0"], "data.0.weight: .*greater than or equal to 0.01"),
         (["network.architecture=unet"], "network.architecture: Input should be"),
     ],
 )

@@ -31,13 +31,13 @@ def test_colours_become_dense_indices_and_void() -> None:
 
 
 def test_the_quotient_of_16_bit_values_is_the_id() -> None:
-    values = np.array([[7000, 7999, 20001, 33]], np.uint16)
-    with pytest.raises(InputError, match=r"id 0|not in label space"):
-        LabelDecoder(LabelSpace("s", FOREIGN.classes), "ids16//1000").decode(encoded(values), HERE)
-    dense = LabelDecoder(FOREIGN, "ids16//1000").decode(encoded(values), HERE)
-    assert dense.tolist() == [[0, 0, 1, VOID]]  # 33 // 1000 = 0 is ego, a void id
+    values = np.array([[7 * 256, 7 * 256 + 255, 20 * 256 + 1, 33]], np.uint16)
+    with pytest.raises(InputError, match=r"id 0 \(1 pixels\) not in label space"):
+        LabelDecoder(LabelSpace("s", FOREIGN.classes), "ids16//256").decode(encoded(values), HERE)
+    dense = LabelDecoder(FOREIGN, "ids16//256").decode(encoded(values), HERE)
+    assert dense.tolist() == [[0, 0, 1, VOID]]  # 33 // 256 = 0 is ego, a void id
     with pytest.raises(InputError, match="needs 16 bits a pixel"):
-        LabelDecoder(FOREIGN, "ids16//1000").decode(encoded(values.astype(np.uint8)), HERE)
+        LabelDecoder(FOREIGN, "ids16//256").decode(encoded(values.astype(np.uint8)), HERE)
 
 
 def test_an_unknown_id_names_the_file_the_value_and_how_many_pixels() -> None:
@@ -46,10 +46,23 @@ def test_an_unknown_id_names_the_file_the_value_and_how_many_pixels() -> None:
         LabelDecoder(FOREIGN).decode(encoded(ids), HERE)
 
 
+def test_ids_above_255_are_read_from_16_bits() -> None:
+    wide = LabelSpace("wide", (LabelClass("a", 300), LabelClass("b", 40000)))
+    values = np.array([[300, 40000, 255]], np.uint16)
+    assert LabelDecoder(wide).decode(encoded(values), HERE).tolist() == [[0, 1, VOID]]
+
+
+def test_without_ids_files_hold_dense_indices() -> None:
+    plain = LabelSpace("plain", (LabelClass("a"), LabelClass("b")))
+    assert LabelDecoder(plain).decode(encoded(np.array([[1, 0, 255]], np.uint8)), HERE).tolist() == [
+        [1, 0, VOID]
+    ]
+
+
 def test_an_unknown_colour_names_the_file_the_value_and_how_many_pixels() -> None:
-    rgb = np.zeros((2, 2, 3), np.uint8)
-    with pytest.raises(InputError, match=r"x.png: colour \[0, 0, 0\] \(4 pixels\) not in"):
-        LabelDecoder(FOREIGN, "colours").decode(encoded(rgb), HERE)
+    rgb = np.full((2, 2, 3), (9, 8, 7), np.uint8)
+    with pytest.raises(InputError, match=r"x.png: colour \[9, 8, 7\] \(4 pixels\) not in"):
+        LabelDecoder(FOREIGN, "colours").decode(encoded(rgb[..., ::-1]), HERE)
 
 
 def test_palette_indices_are_read_as_ids() -> None:
@@ -78,7 +91,10 @@ def test_labels_of_fewer_than_8_bits_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "message"),
-    [("id", "unknown encoding 'id'; did you mean 'ids'"), ("ids16//0", "unknown encoding")],
+    [
+        ("id", "unknown encoding 'id'; did you mean 'ids'"),
+        *((f"ids16//{n}", "unknown encoding") for n in ("0", "70000", "²", "-1", "1 ")),
+    ],
 )
 def test_an_unknown_encoding_is_refused(encoding, message) -> None:
     with pytest.raises(InputError, match=message):
@@ -111,11 +127,68 @@ def test_several_wildcards_make_one_key(tmp_path) -> None:
     assert [f.key for f in dataset.split("deep").frames] == ["a/1", "b/1", "b/c/2"]
 
 
+def dataset_with(folder: Path, images: str, *names: str, split: str = "one") -> Dataset:
+    """A data set of unlabelled images with these names, found by a glob."""
+    for name in names:
+        write_png(folder / name, np.zeros((2, 2, 3), np.uint8))
+    (folder / "foreign.toml").write_text(FOREIGN.to_toml())
+    text = f'name = "n"\nlabel_space = "foreign.toml"\n[splits."{split}"]\nimages = "{images}"\n'
+    (folder / "dataset.toml").write_text(text)
+    return Dataset.load(folder)
+
+
+def test_a_question_mark_is_one_character_and_sets_choose(tmp_path) -> None:
+    names = ("img/a1.png", "img/b1.png", "img/c22.png")
+    assert [f.key for f in dataset_with(tmp_path, "img/a?.png", *names).split("one").frames] == ["1"]
+    assert [f.key for f in dataset_with(tmp_path, "img/[bc]*.png", *names).split("one").frames] == ["1", "22"]
+    assert [f.key for f in dataset_with(tmp_path, "img/[!a]*.png", *names).split("one").frames] == ["1", "22"]
+
+
+def test_a_root_with_brackets_is_taken_literally(tmp_path) -> None:
+    assert len(dataset_with(tmp_path / "set [1]", "img/*.png", "img/a.png").split("one").frames) == 1
+
+
+def test_two_files_of_one_key_are_refused(tmp_path) -> None:
+    dataset = dataset_with(tmp_path, "img/[ab]*.png", "img/a1.png", "img/b1.png")
+    with pytest.raises(InputError, match="have the same key '1'; make the glob more exact"):
+        dataset.split("one")
+
+
+@pytest.mark.parametrize(
+    ("images", "name"),
+    [("img/f*.png", "img/f.png"), ("img/f*.png", "img/f.9.png"), ("img/*_*.png", "img/a_.png")],
+)
+def test_a_key_that_could_not_name_a_file_is_refused(tmp_path, images, name) -> None:
+    with pytest.raises(InputError, match="a match must not be empty, start with '.'"):
+        dataset_with(tmp_path, images, name).split("one")
+
+
+def test_a_split_that_could_not_name_a_folder_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"a split's name has letters, digits"):
+        dataset_with(tmp_path, "img/*.png", split="../../x")
+
+
+@pytest.mark.parametrize("splits", ["3", "[1]", "{ one = 3 }"])
+def test_splits_that_are_no_tables_are_refused(tmp_path, splits) -> None:
+    (tmp_path / "foreign.toml").write_text(FOREIGN.to_toml())
+    (tmp_path / "dataset.toml").write_text(f'name = "n"\nlabel_space = "foreign.toml"\nsplits = {splits}\n')
+    with pytest.raises(InputError, match="is not a table"):
+        Dataset.load(tmp_path)
+
+
+def test_a_glob_without_a_wildcard_is_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="has no wildcard such as"):
+        dataset_with(tmp_path, "img/a.png", "img/a.png")
+
+
 def test_a_frames_file_selects(tmp_path) -> None:
     path = write_dataset(tmp_path)
-    (tmp_path / "some.txt").write_text("f3\nf1\n")
+    (tmp_path / "some.txt").write_bytes(b"\xef\xbb\xbff3\r\n\r\nf1\r\n")
     path.write_text(path.read_text() + 'frames = "some.txt"\n')
     assert [f.key for f in Dataset.load(path).split("train").frames] == ["f1", "f3"]
+    (tmp_path / "some.txt").write_text("f1\nf1\n")
+    with pytest.raises(InputError, match="frame 'f1' of the frames file stands twice"):
+        Dataset.load(path).split("train")
     (tmp_path / "some.txt").write_text("f9\n")
     with pytest.raises(InputError, match="frame 'f9' .* matched by no file"):
         Dataset.load(path).split("train")
@@ -211,6 +284,36 @@ def test_unknown_splits_and_keys_list_the_near_ones(tmp_path) -> None:
     path.write_text(path.read_text().replace("images =", "image ="))
     with pytest.raises(InputError, match="unknown key 'image'; did you mean 'images'"):
         Dataset.load(path)
+
+
+def test_a_folder_of_a_catalogue_name_does_not_hide_the_catalogue(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "camvid11").mkdir()
+    assert Dataset.load("camvid11", tmp_path / "camvid11").label_space.name == "camvid11"
+
+
+def test_a_jpeg_whose_thumbnail_alone_is_whole_is_refused() -> None:
+    from lsu.runtime.image import image_from_bytes
+
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    thumbnail = data[:2] + b"\xff\xe1\x00\x0aEXIF\xff\xd8\xff\xd9" + data[2:]
+    assert image_from_bytes(thumbnail, HERE).shape == (64, 64, 3)
+    with pytest.raises(InputError, match="cut off"):
+        image_from_bytes(thumbnail[: len(thumbnail) // 2], HERE)
+
+
+def test_a_picture_of_impossible_size_is_refused() -> None:
+    import struct
+    import zlib
+
+    from lsu.runtime.image import image_from_bytes
+
+    data = bytearray(encoded(np.zeros((4, 4, 3), np.uint8)))
+    data[16:24] = struct.pack(">II", 100000, 100000)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    with pytest.raises(InputError, match="x.png"):
+        image_from_bytes(bytes(data), HERE)
 
 
 def test_a_catalogue_data_set_needs_a_root() -> None:

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,13 @@ import torch
 from pictures import FOREIGN, write_dataset
 
 from lsu.runtime import InputError, Segmenter
-from lsu.training import fit as fit_module
+from lsu.training import learner as learner_module
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config, FitConfig
-from lsu.training.fit import FINISHED, UNFINISHED, fit, learning_rate
+from lsu.training.fit import FINISHED, UNFINISHED, fit
+from lsu.training.fit_log import FitLog
+from lsu.training.interrupt import HeldInterrupt
+from lsu.training.learner import learning_rate
 from lsu.training.torch_engine import TorchEngine
 
 STEPS = 12
@@ -74,7 +79,7 @@ def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
     class Killed(BaseException):
         pass
 
-    learn = fit_module._Run.learn
+    learn = learner_module.Learner.learn
 
     def mortal(self, images, labels):
         if self.step == stop:
@@ -82,10 +87,10 @@ def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
         return learn(self, images, labels)
 
     cut = config(data, tmp_path / "cut", workers=workers)
-    monkeypatch.setattr(fit_module._Run, "learn", mortal)
+    monkeypatch.setattr(learner_module.Learner, "learn", mortal)
     with pytest.raises(Killed):
         fit(cut)
-    monkeypatch.setattr(fit_module._Run, "learn", learn)
+    monkeypatch.setattr(learner_module.Learner, "learn", learn)
     assert (tmp_path / "cut" / UNFINISHED).exists() == (stop >= 5)
     result = fit(cut, resume=True)
     assert result.steps == STEPS
@@ -95,20 +100,130 @@ def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
     assert steps == [10, 12]
 
 
-def test_an_interrupted_fit_saves_where_it_is(data, finished, tmp_path, monkeypatch) -> None:
-    learn = fit_module._Run.learn
+def test_ctrl_c_inside_a_step_finishes_it_and_saves(data, finished, tmp_path, monkeypatch) -> None:
+    real = learner_module.cross_entropy
+    calls = 0
 
-    def interrupted(self, images, labels):
-        if self.step == 7:
-            raise KeyboardInterrupt
-        return learn(self, images, labels)
+    def interrupted(*args, **kwargs):  # the forward pass has changed the batch norms, the weights not yet
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(fit_module._Run, "learn", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(learner_module, "cross_entropy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(config(data, tmp_path / "cut"))
     assert Checkpoint.load(tmp_path / "cut" / UNFINISHED).step == 7
     monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is before
     assert same(weights(finished), weights(fit(config(data, tmp_path / "cut"), resume=True).checkpoint))
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    with pytest.raises(KeyboardInterrupt), HeldInterrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError
+
+
+def test_a_score_that_fails_does_not_lose_the_fit(data, finished, tmp_path, monkeypatch) -> None:
+    whole = config(data, tmp_path / "run")
+    scored = whole.model_copy(update={"validation": whole.data[0]})
+
+    def broken(self, validation):
+        raise InputError("the validation frame is gone")
+
+    monkeypatch.setattr(learner_module.Learner, "score", broken)
+    with pytest.raises(InputError, match="frame is gone"):
+        fit(scored)
+    monkeypatch.undo()
+    result = fit(scored, resume=True)
+    assert result.score is not None
+    assert same(weights(finished), weights(result.checkpoint))
+
+
+def test_a_bad_frame_is_found_before_anything_is_written(tmp_path) -> None:
+    folder = write_dataset(tmp_path / "data", frames=6, size=(48, 64)).parent
+    image = folder / "images/train/f3.png"
+    image.write_bytes(image.read_bytes()[:-30])
+    with pytest.raises(InputError, match="f3.png: the PNG file is cut off"):
+        fit(config(folder, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_frame_that_goes_bad_during_a_fit_is_one_line(tmp_path, workers) -> None:
+    folder = write_dataset(tmp_path / "data", frames=6, size=(48, 64)).parent
+    image = folder / "images/train/f3.png"
+    image.write_bytes(image.read_bytes()[:-30])
+    with pytest.raises(InputError, match="f3.png: the PNG file is cut off") as caught:
+        fit(config(folder, tmp_path / "run", check_data=False, workers=workers))
+    assert "\n" not in str(caught.value)
+
+
+def test_resuming_on_another_label_space_is_refused(data, tmp_path, monkeypatch) -> None:
+    folder = write_dataset(tmp_path / "data", frames=6, size=(48, 64)).parent
+    real, calls = learner_module.cross_entropy, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(learner_module, "cross_entropy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config(folder, tmp_path / "run"))
+    space = folder / "foreign.toml"
+    text = space.read_text()
+    space.write_text(
+        text.replace('"ground"', '"x"').replace('"object"', '"ground"').replace('"x"', '"object"')
+    )
+    with pytest.raises(InputError, match="label spaces differ: the checkpoint speaks"):
+        fit(config(folder, tmp_path / "run"), resume=True)
+
+
+def test_two_fits_may_not_write_into_one_folder(data, tmp_path) -> None:
+    with FitLog(tmp_path / "run", start=0), pytest.raises(InputError, match="another process is fitting"):
+        fit(config(data, tmp_path / "run"))
+
+
+def test_class_balance_reaches_the_loss_and_dropout_is_resumed(data, tmp_path, monkeypatch) -> None:
+    """fpn has dropout, so the generator of each step matters too."""
+    table = config(data, tmp_path / "whole", class_balance=0.5).model_dump()
+    table["network"] |= {"architecture": "fpn"}
+    balanced = Config.from_dict(table, "test")
+    whole = weights(fit(balanced).checkpoint)
+    seen = []
+    real = learner_module.cross_entropy
+
+    def watched(*args, **kwargs):
+        seen.append(kwargs["weights"])
+        if len(seen) == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(learner_module, "cross_entropy", watched)
+    cut = balanced.model_copy(update={"output": str(tmp_path / "cut")})
+    with pytest.raises(KeyboardInterrupt):
+        fit(cut)
+    assert seen[0].shape == (3,)
+    assert len(set(seen[0].tolist())) > 1
+    monkeypatch.undo()
+    assert same(whole, weights(fit(cut, resume=True).checkpoint))
+
+
+def test_scoring_leaves_the_network_as_it_was(data, finished, tmp_path) -> None:
+    whole = config(data, tmp_path / "scored", score_every=3)
+    scored = whole.model_copy(update={"validation": whole.data[0]})
+    result = fit(scored)
+    assert same(weights(finished), weights(result.checkpoint))
+    lines = (tmp_path / "scored/log.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if "score/mean_iou" in line]
+    assert steps == [3, 6, 9, 12, 12]
 
 
 def test_a_finished_fit_is_not_overwritten_and_resuming_it_does_nothing(data, finished) -> None:
@@ -121,8 +236,11 @@ def test_a_finished_fit_is_not_overwritten_and_resuming_it_does_nothing(data, fi
 
 
 def test_resuming_with_another_configuration_is_refused(data, finished) -> None:
+    assert fit(config(data, finished.parent, save_every=3, workers=1), resume=True).checkpoint == finished
     other = config(data, finished.parent, learning_rate=0.5)
-    with pytest.raises(InputError, match=r"was made with another \[fit\]; choose another output"):
+    with pytest.raises(
+        InputError, match=r"with fit.learning_rate = 0.001, now it is 0.5: choose another output"
+    ):
         fit(other, resume=True)
 
 

@@ -28,7 +28,7 @@ def test_identity_follows_names_and_order_and_void_alone() -> None:
 
 def test_the_toml_text_reads_back_as_the_same_label_space(tmp_path) -> None:
     path = tmp_path / "space.toml"
-    odd = LabelSpace("odd", (LabelClass('a "quoted" näme', 3, (1, 2, 3)), LabelClass("back\\slash")))
+    odd = LabelSpace("odd", (LabelClass('a "quoted" näme', 3, (1, 2, 3)), LabelClass("back\\slash 🚗", 4)))
     for space in (FOREIGN, SOURCE, odd):
         path.write_text(space.to_toml())
         assert LabelSpace.load(path) == space
@@ -49,11 +49,38 @@ def test_dense_ids_keep_the_identity() -> None:
         ((LabelClass("a"), LabelClass("a")), "the name 'a' stands twice"),
         ((LabelClass("a", 1), LabelClass("b", 1)), "the id 1 stands twice"),
         ((LabelClass("a", 1, (1, 1, 1)), LabelClass("b", 2, (1, 1, 1))), "the colour .* stands twice"),
+        ((LabelClass("a", 1), LabelClass("b")), "class 'b' has no id; give ids to all or to none"),
     ],
 )
 def test_a_label_space_that_cannot_be_is_refused(classes, message) -> None:
     with pytest.raises(InputError, match=message):
         LabelSpace("x", classes)
+
+
+@pytest.mark.parametrize(
+    ("classes", "void", "message"),
+    [
+        ((LabelClass("a"), LabelClass("b")), LabelClass("v", 1), "a void id is a class's index"),
+        ((LabelClass("a", 5, (1, 1, 1)),), LabelClass("v", 1, (1, 1, 1)), "has the colour of a class"),
+    ],
+)
+def test_void_names_that_cannot_be_told_from_classes_are_refused(classes, void, message) -> None:
+    with pytest.raises(InputError, match=message):
+        LabelSpace("x", classes, (void,))
+
+
+@pytest.mark.parametrize(
+    "text", ["classes = 3", 'classes = ["a"]', "classes = [3]", "[classes]", 'void = "v"']
+)
+def test_a_file_of_another_shape_is_refused_in_one_line(tmp_path, text) -> None:
+    path = tmp_path / "x.toml"
+    text = f"classes = [{{ name = 'a' }}]\n{text}" if text.startswith("void") else text
+    path.write_text(f'name = "x"\n{text}\n')
+    with pytest.raises(
+        InputError, match=r"x.toml: .*is not a table|x.toml: .*, not a list such as"
+    ) as caught:
+        LabelSpace.load(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import FOREIGN, SOURCE, BrightnessEngine, write_dataset
 
-from lsu.runtime import VOID, BackendError, Dataset, InputError, Relation
+from lsu.runtime import VOID, BackendError, Dataset, InputError, ModelSpec, Relation
 from lsu.runtime.image import grey_from_bytes
 from lsu.runtime.relabel import pipeline
 from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.segmenter import Segmenter
 
 RELATION = Relation.from_names(
     "r", SOURCE, FOREIGN, allow={"ground": ["road"], "object": ["car", "person"], "above": ["sky", "person"]}
@@ -152,6 +154,102 @@ def test_another_request_may_not_write_into_the_same_folder(tmp_path) -> None:
         relabel(BrightnessEngine(), request(tmp_path, free=True), tmp_path / "out")
     with pytest.raises(InputError, match="is not empty and not a relabelling"):
         relabel(BrightnessEngine(), request(tmp_path), tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "changed", ["network", "label_space", "relation", "views", "data", "images", "labels"]
+)
+def test_each_part_of_the_request_is_held_against_the_journal(tmp_path, changed) -> None:
+    asked = request(tmp_path)
+    relabel(BrightnessEngine(), asked, tmp_path / "out")
+    journal = tmp_path / "out/journal.jsonl"
+    first, rest = journal.read_text().split("\n", 1)
+    header = json.loads(first)
+    assert set(header) == {
+        "format",
+        "free",
+        "network",
+        "label_space",
+        "relation",
+        "views",
+        "data",
+        "images",
+        "labels",
+    }
+    journal.write_text(json.dumps({**header, changed: "other"}) + "\n" + rest)
+    with pytest.raises(InputError, match=f"a relabelling with another {changed} "):
+        relabel(BrightnessEngine(), asked, tmp_path / "out")
+
+
+def test_other_ids_of_the_same_names_are_another_request(tmp_path) -> None:
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    space = tmp_path / "data/foreign.toml"
+    space.write_text(space.read_text().replace("id = 7", "id = 8").replace("id = 20", "id = 7"))
+    with pytest.raises(InputError, match="a relabelling with another labels "):
+        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 40 + b"\n", b"[]\n", b'{"key": "f9"}\n{"key": 3}\n'])
+def test_what_stands_behind_a_damaged_journal_line_is_done_again(tmp_path, tail) -> None:
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    journal = tmp_path / "out/journal.jsonl"
+    whole = tree(tmp_path / "out")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:3]) + tail)
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    assert tree(tmp_path / "out") == whole
+
+
+def test_scores_of_padded_images_with_a_void_channel_lie_where_they_belong(tmp_path) -> None:
+    """The multiple is 16 and the image 24x40, so the scores cover 32x48; the last channel is void."""
+
+    class Voiding(BrightnessEngine):
+        spec = ModelSpec(SOURCE, fit="pad", multiple=16, void_channel=4)
+
+        def infer(self, images: np.ndarray) -> np.ndarray:
+            scores = super().infer(images)
+            return np.concatenate([scores, np.full_like(scores[:, :1], -1.2)], 1)
+
+    rows = {"ground": ["road", "car", "person", "sky", "void"], "object": ["car"], "above": ["sky", "void"]}
+    asked = request(tmp_path, relation=Relation.from_names("v", SOURCE, FOREIGN, allow=rows))
+    relabel(Voiding(), asked, tmp_path / "out")
+    written = Dataset.load(tmp_path / "out").split("train")
+    segmenter = Segmenter(Voiding())
+    voids = 0
+    for old, new in zip(asked.split.frames, written.frames, strict=True):
+        sample, ours = asked.split.read(old), written.read(new).labels
+        free = segmenter.segment(sample.image).classes
+        assert np.array_equal(ours[sample.labels == 0], free[sample.labels == 0])
+        voids += int((ours[sample.labels == 0] == VOID).sum())
+    assert voids > 50
+
+
+def test_the_first_report_is_of_the_frames_that_were_done(tmp_path) -> None:
+    told: list[int] = []
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", on_frame=told.append)
+    assert told == [0, 1, 1, 1, 1, 1]
+    told.clear()
+    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", on_frame=told.append)
+    assert told == [5]
+
+
+def test_labels_are_written_as_dense_indices_whatever_the_ids_of_the_source(tmp_path) -> None:
+    classes = tuple(replace(c, id=90 + k) for k, c in enumerate(SOURCE.classes))
+    space = replace(SOURCE, classes=classes)
+
+    class Sparse(BrightnessEngine):
+        spec = ModelSpec(space, fit="pad", multiple=4)
+
+    relabel(Sparse(), request(tmp_path), tmp_path / "out")
+    values = grey_from_bytes((tmp_path / "out/labels/train/f0.png").read_bytes(), tmp_path)
+    assert set(np.unique(values).tolist()) <= {0, 1, 2, 3, 255}
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="is not a folder: choose another --out"):
+        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_two_processes_may_not_write_into_the_same_folder(tmp_path) -> None:

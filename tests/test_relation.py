@@ -79,6 +79,28 @@ def test_identity_follows_every_row() -> None:
     assert relation().identity != relation(allow={**ALLOW, "ground": ["road", "sky"]}).identity
 
 
+@pytest.mark.parametrize("line", ["allow = 3", "allow = []", 'default = ""', "default = 0"])
+def test_a_relation_file_of_another_shape_is_refused_in_one_line(tmp_path, line) -> None:
+    (tmp_path / "source.toml").write_text(SOURCE.to_toml())
+    (tmp_path / "foreign.toml").write_text(FOREIGN.to_toml())
+    path = tmp_path / "r.toml"
+    rest = "" if line.startswith("allow") else '\n[allow]\nground = ["road"]'
+    path.write_text(f'name = "r"\nsource = "source.toml"\nforeign = "foreign.toml"\n{line}{rest}\n')
+    with pytest.raises(InputError, match=r"r.toml: .*(is not a table|is not a list of class names)"):
+        Relation.load(path)
+
+
+def test_a_void_row_with_classes_is_freed_too_and_counts_in_the_identity() -> None:
+    with_void = relation(allow={**ALLOW, "void": ["road"]})
+    assert with_void.unconstrained().void_allowed == frozenset({0, 1, 2, 3})
+    other = Relation(**{**vars_of(with_void), "void_allowed": frozenset({1})})
+    assert with_void.identity != other.identity
+
+
+def vars_of(r: Relation) -> dict[str, object]:
+    return {k: getattr(r, k) for k in ("name", "source", "foreign", "allowed", "void_allowed")}
+
+
 def test_a_file_finds_its_label_spaces_beside_it(tmp_path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s/source.toml").write_text(SOURCE.to_toml())

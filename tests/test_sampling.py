@@ -11,7 +11,7 @@ def drawn(plan: SamplePlan, numbers: range) -> list[tuple[int, int]]:
 
 
 def test_without_weights_an_epoch_is_each_frame_once_in_shuffled_order() -> None:
-    plan = SamplePlan(frames=(5, 3), weights=(0, 0), seed=1)
+    plan = SamplePlan(frames=(5, 3), weights=(1, 1), seed=1)
     everything = [(0, k) for k in range(5)] + [(1, k) for k in range(3)]
     first, second = drawn(plan, range(8)), drawn(plan, range(8, 16))
     assert sorted(first) == sorted(second) == everything
@@ -20,7 +20,7 @@ def test_without_weights_an_epoch_is_each_frame_once_in_shuffled_order() -> None
 
 
 def test_weights_share_an_epoch_out() -> None:
-    plan = SamplePlan(frames=(90, 10), weights=(1, 1), seed=0)
+    plan = SamplePlan(frames=(90, 10), weights=(1, 9), seed=0)
     assert plan.quotas() == (50, 50)
     epoch = drawn(plan, range(100))
     assert sum(entry == 0 for entry, _ in epoch) == 50
@@ -28,7 +28,7 @@ def test_weights_share_an_epoch_out() -> None:
 
 
 def test_a_sample_does_not_depend_on_the_samples_before_it() -> None:
-    plan = SamplePlan(frames=(7, 4), weights=(0, 3), seed=5)
+    plan = SamplePlan(frames=(7, 4), weights=(1, 3), seed=5)
     straight = [(d.entry, d.frame, d.generator.random()) for d in map(plan.draw, range(40))]
     jumping = {n: plan.draw(n) for n in (39, 3, 17, 0)}
     for n, d in jumping.items():
@@ -36,9 +36,14 @@ def test_a_sample_does_not_depend_on_the_samples_before_it() -> None:
 
 
 def test_seeds_differ_and_so_do_the_generators_of_samples() -> None:
-    plans = [SamplePlan(frames=(50,), weights=(0,), seed=s) for s in (0, 1)]
+    plans = [SamplePlan(frames=(50,), weights=(1,), seed=s) for s in (0, 1)]
     assert drawn(plans[0], range(50)) != drawn(plans[1], range(50))
     assert len({plans[0].draw(n).generator.random() for n in range(50)}) == 50
+
+
+def test_an_entry_that_would_never_be_drawn_is_refused() -> None:
+    with pytest.raises(InputError, match="data.1.weight 0.01 is .* never drawn"):
+        SamplePlan(frames=(1000, 2), weights=(1, 0.01), seed=0)
 
 
 def test_a_plan_without_frames_is_refused() -> None:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pictures import SOURCE, BrightnessEngine
+from pictures import SOURCE, BrightnessEngine, write_dataset
 
-from lsu.runtime import InputError, ModelSpec
+from lsu.runtime import Dataset, InputError, ModelSpec
 from lsu.runtime.relabel import views
+from lsu.runtime.relabel.pipeline import Request
 from lsu.runtime.segmenter import Scores, Segmenter
 
 
@@ -79,6 +80,22 @@ def test_scales_need_an_input_of_free_size() -> None:
     views.check_views(views.views_from_text("flip"), fixed)
     with pytest.raises(InputError, match="view 0.5 needs a bundle that takes any size, this one takes 32x32"):
         views.check_views(views.views_from_text("0.5"), fixed)
+
+
+def test_the_first_view_must_be_the_unscaled_one(tmp_path) -> None:
+    split = Dataset.load(write_dataset(tmp_path)).split("train")
+    with pytest.raises(InputError, match="the first view must be the unscaled one"):
+        Request(split, None, free=True, views=(views.View(0.5),))
+
+
+def test_scales_need_a_fit_that_takes_them() -> None:
+    exact = ModelSpec(SOURCE, fit="exact", multiple=8)
+    with pytest.raises(InputError, match="this one takes exact multiples only"):
+        views.check_views(views.views_from_text("0.5"), exact)
+
+
+def test_large_scores_do_not_overflow_when_views_are_merged() -> None:
+    assert views._softmax(np.array([[[1000.0]], [[0.0]]], np.float32)).ravel().tolist() == [1.0, 0.0]
 
 
 def test_probabilities_are_not_softmaxed_again() -> None:

@@ -56,16 +56,18 @@ class Checkpoint:
             tensors = load(data)
             header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
             about = json.loads(header["__metadata__"]["lsu"])
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"{path}: not a checkpoint of lsu: {error}") from error
-        if about["format"] > FORMAT:
+            newer = about["format"] > FORMAT
+            config, space, step = about["config"], about["label_space"], int(about["step"])
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: not a checkpoint of lsu: {str(error).splitlines()[0]}") from error
+        if newer:
             raise InputError(
                 f"{path}: checkpoint format {about['format']} is newer than {FORMAT}: update lsu"
             )
         return cls(
-            config=Config.from_dict(about["config"], str(path)),
-            label_space=LabelSpace.from_dict(about["label_space"]),
-            step=about["step"],
+            config=Config.from_dict(config, str(path)),
+            label_space=LabelSpace.from_dict(space),
+            step=step,
             weights=_with_prefix(tensors, _WEIGHTS),
             optimiser=_with_prefix(tensors, _OPTIMISER),
             digest=digest_of(data),
@@ -88,11 +90,28 @@ class Checkpoint:
         write_atomically(path, save(tensors, metadata={"lsu": json.dumps(about, sort_keys=True)}))
 
     def network(self) -> nn.Module:
-        """The network with these weights, in evaluation mode."""
+        """The network with these weights, in evaluation mode.
+
+        Raises:
+            InputError: the weights belong to another network, or its encoder is unknown here.
+        """
         config = self.config.network.model_copy(update={"pretrained": None})
         network = build_network(config, len(self.label_space))
-        network.load_state_dict(dict(self.weights))
+        self.load_into(network)
         return network.eval()
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give a network these weights.
+
+        Raises:
+            InputError: they belong to another network.
+        """
+        try:
+            network.load_state_dict(dict(self.weights))
+        except RuntimeError as error:
+            raise InputError(
+                f"the checkpoint's weights belong to another network: {str(error).splitlines()[1].strip()}"
+            ) from error
 
     def normalisation(self) -> Normalise:
         """The step from uint8 images to the network's input."""

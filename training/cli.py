@@ -1,5 +1,6 @@
 """The verbs of the training layer: `lsu synth` and `lsu fit`."""
 
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +77,7 @@ def fit(
             result = fit_network(checked, resume=resume, on_step=on_step)
     except KeyboardInterrupt:
         if (Path(checked.output) / UNFINISHED).exists():
-            print_note(f"lsu: continue with: lsu fit {config} {' '.join(overrides or [])} --resume")
+            print_note(f"lsu: continue with: lsu fit {config} {shlex.join(overrides or [])} --resume")
         raise
     if result.leads:
         _print(result, json=json_output)

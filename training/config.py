@@ -16,6 +16,8 @@ from lsu.runtime.errors import near_names
 from lsu.runtime.files import read_toml, toml_value
 
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(ge=0.01, le=100)]
 Size = Annotated[tuple[int, int], Field(description="(H, W) in pixels")]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -28,7 +30,7 @@ def _refuse_odd_size(name: str, size: tuple[int, int]) -> None:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkConfig(_Strict):
@@ -48,10 +50,10 @@ class NetworkConfig(_Strict):
 
     architecture: Literal["fpn", "deeplabv3plus", "segformer", "pan"] = "fpn"
     encoder: str = "resnet18"
-    decoder_channels: int | None = 64
+    decoder_channels: Annotated[int, Field(ge=1, le=4096)] | None = 64
     pretrained: str | None = None
     input_size: Size | None = None
-    mean: tuple[float, float, float] = IMAGENET_MEAN
+    mean: tuple[Share, Share, Share] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
 
     @model_validator(mode="after")
@@ -68,13 +70,13 @@ class DataConfig(_Strict):
         dataset: a `dataset.toml`, its folder, or a catalogue name; relative to the configuration file.
         split: the split's name.
         root: where a catalogue data set lies.
-        weight: how often its frames are drawn, relative to the other entries; 0 draws by number of frames.
+        weight: how often each of its frames is drawn, relative to the frames of entries with weight 1.
     """
 
     dataset: str
     split: str = "train"
     root: str | None = None
-    weight: Annotated[float, Field(ge=0)] = 0.0
+    weight: Factor = 1.0
 
 
 class FitConfig(_Strict):
@@ -91,11 +93,13 @@ class FitConfig(_Strict):
         label_smoothing: the share of a label's weight that is spread over all classes.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
         white_balance: the largest relative change of each colour channel by itself.
+        check_data: read every frame once before the first step, so that a bad one is found then.
         seed: of weights, sampling and augmentation.
         workers: processes that read and augment; 0 does it in the main process.
         save_every: steps between checkpoints that `--resume` continues from.
         score_every: steps between scores on `validation`; 0 scores at the end only.
-        precision: Lightning Fabric's name, `32-true`, `16-mixed` or `bf16-mixed`.
+        precision: Lightning Fabric's name, `32-true`, `bf16-mixed` or, on a GPU, `16-mixed`, whose loss scale
+            starts anew when a fit is resumed.
         devices: a number of devices or `auto`.
         accelerator: Lightning Fabric's name: `auto`, `cpu`, `cuda`.
         threads: CPU threads of torch, 0 for its own choice.
@@ -104,22 +108,23 @@ class FitConfig(_Strict):
     steps: Annotated[int, Field(ge=1)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 8
     crop: Size = (256, 256)
-    scale: tuple[Positive, Positive] = (0.5, 2.0)
-    learning_rate: Positive = 1e-3
+    scale: tuple[Factor, Factor] = (0.5, 2.0)
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
     white_balance: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    seed: Annotated[int, Field(ge=0)] = 0
-    workers: Annotated[int, Field(ge=0)] = 0
+    check_data: bool = True
+    seed: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
+    workers: Annotated[int, Field(ge=0, le=1024)] = 0
     save_every: Annotated[int, Field(ge=1)] = 500
     score_every: Annotated[int, Field(ge=0)] = 0
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    devices: int | Literal["auto"] = 1
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> "FitConfig":
@@ -176,7 +181,7 @@ class Config(_Strict):
     def _relative_to(self, folder: Path) -> "Config":
         def moved(data: DataConfig) -> DataConfig:
             dataset = data.dataset
-            if dataset.endswith(".toml") or "/" in dataset or (folder / dataset).is_dir():
+            if dataset.endswith(".toml") or "/" in dataset or (folder / dataset / "dataset.toml").is_file():
                 dataset = str(folder / dataset)
             root = None if data.root is None else str(folder / data.root)
             return data.model_copy(update={"dataset": dataset, "root": root})

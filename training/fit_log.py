@@ -1,5 +1,6 @@
 """What a fit leaves behind to look at: `log.jsonl` for programs and TensorBoard files for people."""
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +8,8 @@ from types import TracebackType
 
 from torch.utils.tensorboard import SummaryWriter
 
-from lsu.runtime.files import read_bytes, write_atomically
+from lsu.runtime import InputError
+from lsu.runtime.files import read_bytes
 
 
 class FitLog:
@@ -17,21 +19,32 @@ class FitLog:
         folder: where `log.jsonl` and `tensorboard/` go.
         start: the step that the fit starts or continues from.
         silent: write nothing; for all processes of a fit but one.
+
+    Raises:
+        InputError: another process holds the folder.
     """
 
     def __init__(self, folder: Path, *, start: int, silent: bool = False) -> None:
         self._silent = silent
         if silent:
             return
-        self._path = folder / "log.jsonl"
-        kept = [line for line in _lines_of(self._path) if start and json.loads(line)["step"] <= start]
-        write_atomically(self._path, "".join(line + "\n" for line in kept).encode())
-        self._file = self._path.open("a", encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / "log.jsonl").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise InputError(f"{folder}: another process is fitting into this folder") from error
+        kept = [
+            line for line in _lines_of(folder / "log.jsonl") if start and json.loads(line)["step"] <= start
+        ]
+        self._file.truncate(0)
+        self._file.writelines(line + "\n" for line in kept)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Write the values of a step, by name such as `loss` or `score/mean_iou`."""
-        if self._silent:
+        if self._silent or not values:
             return
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()

@@ -1,6 +1,8 @@
 """Frames as torch batches: decoded, augmented, and read ahead by worker processes."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -48,11 +50,20 @@ def common_label_space(splits: Sequence[Split]) -> LabelSpace:
 
 
 def pixels_per_class(splits: Sequence[Split], classes: int) -> npt.NDArray[np.int64]:
-    """How many pixels each class has in all label files of the splits, int64 [classes]."""
+    """How many pixels each class has in all frames of the splits, int64 [classes].
+
+    Raises:
+        InputError: the first frame that cannot be used.
+    """
     counts = np.zeros(256, np.int64)
-    for split in splits:
-        for frame in split.frames:
-            counts += np.bincount(split.read(frame).labels.ravel(), minlength=256)
+    with ThreadPoolExecutor() as pool:
+        for split in splits:
+            try:
+                for labels in pool.map(lambda f, s=split: s.read(f).labels, split.frames):
+                    counts += np.bincount(labels.ravel(), minlength=256)
+            except InputError:
+                pool.shutdown(cancel_futures=True)
+                raise
     return counts[:classes]
 
 
@@ -75,10 +86,14 @@ class AugmentedFrames(TorchDataset[Batch]):
         self._cache: dict[tuple[int, int], Sample] = {}
         self._free_bytes = cache_bytes
 
-    def __getitem__(self, number: int) -> Batch:
-        """The augmented sample of that number."""
+    def __getitem__(self, number: int) -> Batch | InputError:  # type: ignore[override]
+        """The augmented sample of that number, or why its frame cannot be used."""
         draw = self._plan.draw(number)
-        sample = self._augmentation.apply(self._sample(draw.entry, draw.frame), draw.generator)
+        try:
+            sample = self._sample(draw.entry, draw.frame)
+        except InputError as error:  # as a value: a worker process would wrap a raised one in its traceback
+            return error
+        sample = self._augmentation.apply(sample, draw.generator)
         return torch.from_numpy(sample.image), torch.from_numpy(sample.labels).long()
 
     def _sample(self, entry: int, frame: int) -> Sample:
@@ -96,17 +111,32 @@ class AugmentedFrames(TorchDataset[Batch]):
 
 def batches(frames: AugmentedFrames, numbers: range, *, batch_size: int, workers: int) -> Iterator[Batch]:
     """Batches of the samples with these numbers: images uint8 [N,h,w,3], labels int64 [N,h,w]."""
-    loader = DataLoader(
+    loader: DataLoader[Batch] = DataLoader(
         frames,
         batch_size=batch_size,
         sampler=numbers,
         num_workers=workers,
         worker_init_fn=_single_threaded,
+        collate_fn=_collated,
         drop_last=True,
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
+
+
+def _collated(samples: Sequence[Batch | InputError]) -> Batch | InputError:
+    """The samples stacked, or the first error among them."""
+    good = []
+    for sample in samples:
+        if isinstance(sample, InputError):
+            return sample
+        good.append(sample)
+    return torch.stack([image for image, _ in good]), torch.stack([labels for _, labels in good])
 
 
 def _single_threaded(worker: int) -> None:
     del worker
     cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process to end the fit well

@@ -30,12 +30,12 @@ class SamplePlan:
     """Draws frames of several data entries, in shuffled epochs.
 
     An epoch has as many samples as there are frames. Each entry fills its share of it with as many
-    shuffled passes over its own frames as that takes; then the epoch is shuffled as a whole. With weights
-    0 this is the plain concatenation of all entries, shuffled.
+    shuffled passes over its own frames as that takes; then the epoch is shuffled as a whole. With equal
+    weights this is the plain concatenation of all entries, shuffled.
 
     Attributes:
         frames: the number of frames of each entry.
-        weights: the share of each entry, relative to the others; 0 stands for its number of frames.
+        weights: how often a frame of each entry is drawn, relative to the others; above 0.
         seed: of order and augmentation.
     """
 
@@ -46,6 +46,11 @@ class SamplePlan:
     def __post_init__(self) -> None:
         if not self.frames or min(self.frames) < 1 or len(self.frames) != len(self.weights):
             raise InputError(f"a sample plan needs frames and a weight for each entry, got {self}")
+        if min(self.quotas()) < 1:
+            never = self.quotas().index(0)
+            raise InputError(
+                f"data.{never}.weight {self.weights[never]:g} is so small that it is never drawn"
+            )
 
     def draw(self, number: int) -> Draw:
         """Sample `number`, counted from 0 over the whole fit."""
@@ -55,7 +60,7 @@ class SamplePlan:
 
     def quotas(self) -> tuple[int, ...]:
         """How many samples of an epoch each entry gets; the sum is the number of frames."""
-        shares = np.array([w or float(n) for n, w in zip(self.frames, self.weights, strict=True)])
+        shares = np.array(self.frames) * np.array(self.weights)
         edges = np.rint(np.cumsum(shares) / shares.sum() * sum(self.frames)).astype(int)
         return tuple(np.diff(edges, prepend=0).tolist())
 

@@ -88,7 +88,5 @@ class Augmentation:
         mean = np.float32(pixels.mean())
         pixels = mean + (pixels - mean) * contrast
         grey = (pixels @ _LUMA)[..., None]  # [h, w, 1]
-        recoloured: npt.NDArray[np.uint8] = np.clip(grey + (pixels - grey) * saturation, 0, 255).astype(
-            np.uint8
-        )
-        return recoloured
+        recoloured = np.rint(grey + (pixels - grey) * saturation)
+        return np.asarray(np.clip(recoloured, 0, 255), np.uint8)

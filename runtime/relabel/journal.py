@@ -5,6 +5,7 @@ refused. Each further line is one frame, written after its label file. A line th
 dropped, and its frame is done again.
 """
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from lsu.runtime.errors import BackendError, InputError
-from lsu.runtime.files import read_bytes
+from lsu.runtime.files import read_bytes, table_of
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,24 @@ class Journal:
         if not whole:
             self._append(header)
             return {}
+        first, *lines = whole.splitlines(keepends=True)
+        entries, good = [], len(first)
         try:
-            first, *lines = [json.loads(line) for line in whole.splitlines()]
-            entries = [_entry_from_dict(line) for line in lines]
-        except (ValueError, KeyError, TypeError) as error:
+            asked = table_of(json.loads(first), "the first line")
+            for line in lines:  # what stands behind a damaged line, after a power cut say, is done again
+                with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                    entries.append(_entry_from_dict(json.loads(line)))
+                    good += len(line)
+                    continue
+                break
+        except (ValueError, InputError) as error:
             raise InputError(f"{path}: damaged journal; delete the folder to start anew") from error
-        different = [key for key in {**first, **header} if first.get(key) != header.get(key)]
+        self._file.truncate(good)
+        different = [key for key in {**asked, **header} if asked.get(key) != header.get(key)]
         if different:
             key = different[0]
             raise InputError(
-                f"{path.parent} holds a relabelling with another {key} ({first.get(key)!r}, now "
+                f"{path.parent} holds a relabelling with another {key} ({asked.get(key)!r}, now "
                 f"{header.get(key)!r}): choose another --out, or delete it"
             )
         return {entry.key: entry for entry in entries}

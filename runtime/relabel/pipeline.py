@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from lsu.runtime.dataset import Frame, Sample, Split, wildcards_of
 from lsu.runtime.errors import InputError
-from lsu.runtime.files import digest_of, read_bytes, write_atomically
+from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_text, write_atomically
 from lsu.runtime.head import constrained_argmax
-from lsu.runtime.image import image_from_bytes, png_from_pixels
+from lsu.runtime.image import png_from_pixels
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import Engine
 from lsu.runtime.relation import Relation
@@ -55,6 +55,10 @@ class Request:
         """The relation that constrains: with `free` it allows every class wherever it allowed one."""
         return self.relation.unconstrained() if self.relation is not None and self.free else self.relation
 
+    def __post_init__(self) -> None:
+        if not self.views or self.views[0] != BASE:
+            raise InputError("the first view must be the unscaled one, not mirrored")
+
     def check(self, engine: Engine) -> None:
         """Raise InputError unless the engine, the relation and the split belong together."""
         check_views(self.views, engine.spec)
@@ -83,6 +87,10 @@ class Request:
             "free": self.free,
             "views": [str(view) for view in self.views],
             "data": f"{self.split.dataset}/{self.split.name}",
+            "images": self.split.image_glob,
+            "labels": digest_of(
+                json.dumps([self.split.label_space.to_dict(), self.split.decoder.encoding]).encode()
+            ),
         }
 
 
@@ -111,6 +119,9 @@ def relabel(
         BackendError: the engine or the disk failed; what is done stays done.
     """
     request.check(engine)
+    refuse_blocked(out)
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise InputError(f"{out} is not a folder: choose another --out")
     if out.exists() and not (out / JOURNAL).exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and not a relabelling: choose another --out")
     with Journal(out / JOURNAL, request.header(engine)) as journal:
@@ -172,7 +183,7 @@ class _Pipeline:
     def _read(self, frame: Frame) -> Sample:
         if self._request.relation is not None:
             return self._request.split.read(frame)
-        image = image_from_bytes(read_bytes(frame.image), frame.image)
+        image = self._request.split.read_image(frame)
         return Sample(image, np.zeros(image.shape[:2], np.uint8))
 
     def _finish(self, frame: Frame, labels: npt.NDArray[np.uint8], scores: Scores) -> Entry:
@@ -228,10 +239,10 @@ def _write_dataset(out: Path, split: Split, space: LabelSpace, entries: Sequence
         "frames": frames,
     }
     lines = [
-        f"name = {json.dumps(split.dataset + '-relabelled')}",
+        f"name = {toml_text(split.dataset + '-relabelled')}",
         'label_space = "label_space.toml"',
         "",
-        f"[splits.{json.dumps(split.name)}]",
-        *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()),
+        f"[splits.{toml_text(split.name)}]",
+        *(f"{key} = {toml_text(value)}" for key, value in table.items()),
     ]
     write_atomically(out / "dataset.toml", "".join(line + "\n" for line in lines).encode())

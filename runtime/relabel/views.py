@@ -58,11 +58,11 @@ def views_from_text(text: str) -> tuple[View, ...]:
 def check_views(views: Sequence[View], spec: ModelSpec) -> None:
     """Raise InputError when the network cannot take all views: scales need an input of free size."""
     scaled = [v for v in views if v.scale != 1]
-    if scaled and spec.size is not None:
-        height, width = spec.size
+    if scaled and (spec.size is not None or spec.fit == "exact"):
+        wants = f"{spec.size[1]}x{spec.size[0]} only" if spec.size else "exact multiples only"
         raise InputError(
-            f"view {scaled[0]} needs a bundle that takes any size, this one takes {width}x{height} only: "
-            "use no scales, or export it without --size"
+            f"view {scaled[0]} needs a bundle that takes any size, this one takes {wants}: "
+            "use no scales, or export it without --size and with --fit pad"
         )
 
 

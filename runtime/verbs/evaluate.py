@@ -90,12 +90,15 @@ def _percent(share: float | None) -> str:
 
 
 def _refuse_bad_plot(plot: Path | None) -> None:
+    from lsu.runtime.files import refuse_blocked
+
     if plot is None:
         return
     if plot.suffix.lower() != ".png":
         raise InputError(f"--plot {plot}: the picture is a PNG; name it {plot.with_suffix('.png')}")
     if plot.is_dir():
         raise InputError(f"--plot {plot} is a folder; name a file")
+    refuse_blocked(plot)
 
 
 def _write_plot(plot: Path, result: "Evaluation", title: str) -> None:

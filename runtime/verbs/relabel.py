@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lsu.runtime.errors import InputError
 from lsu.runtime.terminal import BELOW_LEVEL, JsonFlag, print_json, print_note, print_table, progress
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def relabel(  # noqa: PLR0913 - a command's options
         free=free,
         views=views_from_text(views),
     )
+    if bundle.resolve() in (out.resolve(), *out.resolve().parents):
+        raise InputError(f"{out} is inside the bundle, which must not change: choose another --out")
     engine = engine_for(Bundle.open(bundle), backend)
     try:
         request.check(engine)

@@ -43,12 +43,15 @@ def run(  # noqa: PLR0913 - the options of one command
     """
     from lsu.runtime.bundle import Bundle
     from lsu.runtime.engines import engine_for
+    from lsu.runtime.files import refuse_blocked
     from lsu.runtime.overlay import palette
     from lsu.runtime.segmenter import Segmenter
     from lsu.runtime.stream.loop import head_of, run_stream
     from lsu.runtime.stream.outputs import output_for
     from lsu.runtime.stream.sources import open_source
 
+    if output is not None:
+        refuse_blocked(output)
     if output is not None and output.exists() and output.resolve() == Path(source).resolve():
         raise InputError(f"--output {output} is the source itself; name another place")
     opened = Bundle.open(bundle)
