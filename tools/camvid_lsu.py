@@ -1,8 +1,8 @@
 """A controlled trial of label space unification on CamVid, split by drive.
 
 One drive is the source with its 11 classes; another is foreign: its labels are merged to five groups and
-their truth is kept aside; the third is scored. Three rotations, so that each drive is scored once. Per
-rotation and seed four fits with the same steps, views and void mask: a teacher on the source, and students
+their truth is kept aside; the third is scored. Three rotations, so that each drive is scored once;
+`--direction backward` takes the other three, with source and foreign drive exchanged. Per rotation and seed four fits with the same steps, views and void mask: a teacher on the source, and students
 on the source and the foreign drive with free pseudo-labels, with constrained ones, and with the truth.
 
 The settings below were chosen on the `val` split of drive 0016E5 alone. Everything is resumable: run the
@@ -18,6 +18,7 @@ import json
 import multiprocessing
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -96,24 +97,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="where the CSV files go")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=SETTINGS["fit"]["steps"])
+    parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
     parser.add_argument("--jobs", type=int, default=1, help="trials at once, one thread each")
     arguments = parser.parse_args()
     try:
         drives = write_drives(arguments.data.resolve(), arguments.work.resolve() / "data")
         rows = []
         trials = [
-            Trial(*(DRIVES[(k + j) % 3] for j in range(3)), s)
-            for s in range(arguments.seeds)
-            for k in range(3)
+            Trial(*_roles(k, arguments.direction), seed) for seed in range(arguments.seeds) for k in range(3)
         ]
         one = partial(run, drives=drives, work=arguments.work.resolve(), steps=arguments.steps)
         with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
             for trial_rows in pool.map(one, trials):
                 rows += trial_rows
-                write_tables(rows, arguments.out)
+                write_tables(rows, arguments)
     except LsuError as error:
         print(f"camvid_lsu: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _roles(rotation: int, direction: str) -> tuple[str, str, str]:
+    """The source, the foreign and the scored drive of a rotation."""
+    source, foreign, scored = (DRIVES[(rotation + j) % 3] for j in range(3))
+    return (source, foreign, scored) if direction == "forward" else (foreign, source, scored)
 
 
 def write_drives(camvid: Path, folder: Path) -> Path:
@@ -151,7 +157,7 @@ def write_drives(camvid: Path, folder: Path) -> Path:
 def run(trial: Trial, *, drives: Path, work: Path, steps: int) -> list[dict[str, object]]:
     """The rows of one trial; read from its folder if it is done."""
     SETTINGS["fit"]["steps"] = steps
-    folder = work / trial.name
+    folder = work / f"{steps}-steps" / trial.name
     result = folder / "rows.json"
     if result.exists():
         rows: list[dict[str, object]] = json.loads(result.read_text())
@@ -245,13 +251,16 @@ def row(
         "steps": SETTINGS["fit"]["steps"],
         "device": platform.processor() or platform.machine(),
         "versions": f"lsu {version('lsu')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}",
-        "command": "python tools/camvid_lsu.py --data $LSU_DATA/camvid11",
+        "commit": _commit(),
     }
 
 
-def write_tables(rows: list[dict[str, object]], out: Path) -> None:
-    """`camvid_lsu.csv` with every fit, `camvid_lsu_summary.csv` with means and spreads."""
-    write_csv(out / "camvid_lsu.csv", rows)
+def write_tables(rows: list[dict[str, object]], arguments: argparse.Namespace) -> None:
+    """`camvid_lsu_DIRECTION.csv` with every fit, `..._summary.csv` with means and spreads."""
+    out, direction = arguments.out, arguments.direction
+    command = f"python tools/camvid_lsu.py --data $LSU_DATA/camvid11 --direction {direction}"
+    command += f" --seeds {arguments.seeds} --steps {arguments.steps}"
+    write_csv(out / f"camvid_lsu_{direction}.csv", [{**row, "command": command} for row in rows])
     summary = []
     for scored in (*DRIVES, "teacher >= 15"):
         chosen = _rows_of(rows, scored)
@@ -270,7 +279,7 @@ def write_tables(rows: list[dict[str, object]], out: Path) -> None:
             right = [float(str(r["pseudo_labels_right"])) for r in chosen if r["model"] == kind]
             line[f"pseudo_labels_right_{kind}"] = round(statistics.mean(right), 2)
         summary.append(line)
-    write_csv(out / "camvid_lsu_summary.csv", summary)
+    write_csv(out / f"camvid_lsu_{direction}_summary.csv", summary)
 
 
 def _rows_of(rows: list[dict[str, object]], scored: str) -> list[dict[str, object]]:
@@ -293,6 +302,14 @@ def write_csv(path: Path, rows: list[dict[str, object]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())
+
+
+def _commit() -> str:
+    """The commit that is measured, with `+` behind it when files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def _percent(share: float | None) -> float | str:
