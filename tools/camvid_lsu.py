@@ -2,8 +2,9 @@
 
 One drive is the source with its 11 classes; another is foreign: its labels are merged to five groups and
 their truth is kept aside; the third is scored. Three rotations, so that each drive is scored once;
-`--direction backward` takes the other three, with source and foreign drive exchanged. Per rotation and seed four fits with the same steps, views and void mask: a teacher on the source, and students
-on the source and the foreign drive with free pseudo-labels, with constrained ones, and with the truth.
+`--direction backward` takes the other three, with source and foreign drive exchanged. Per rotation and seed
+four fits with the same steps, views and void mask: a teacher on the source, and students on the source and
+the foreign drive with free pseudo-labels, with constrained ones, and with the truth.
 
 The settings below were chosen on the `val` split of drive 0016E5 alone. Everything is resumable: run the
 same command again after an interruption.
