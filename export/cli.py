@@ -52,12 +52,12 @@ def onnx(  # noqa: PLR0913 - the options of one command
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The bundle's folder; must not exist yet.")],
     size: Annotated[
-        str | None, typer.Option(help="Fix the input to HxW, for one image at a time; else any size runs.")
+        str | None, typer.Option(help="Fix the input to HxW, for one image at a time. \\[default: as fitted]")
     ] = None,
     fit: Annotated[
         Literal["exact", "pad", "resize"] | None,
         typer.Option(
-            help="How images of another size become inputs; `resize` needs --size. \\[default: pad]"
+            help="How images of another size become inputs; `resize` needs a size. \\[default: as fitted]"
         ),
     ] = None,
     head: Annotated[
@@ -76,7 +76,7 @@ def onnx(  # noqa: PLR0913 - the options of one command
 
     onnxruntime and torch are compared first; a bundle is written only when they agree.
 
-    Example: [bold]lsu export onnx runs/town/last.safetensors -o town.bundle --size 512x1024[/bold]
+    Example: [bold]lsu export onnx runs/town/checkpoint.safetensors -o town.bundle --size 512x1024[/bold]
     """
     from lsu.runtime.bundle import refuse_existing
 
@@ -112,12 +112,10 @@ def _size_from_text(text: str) -> tuple[int, int]:
 def _golden_images(dataset: str, split: str, root: Path | None) -> "list[npt.NDArray[np.uint8]]":
     """Images uint8 [H,W,3] RGB, evenly spread over the split."""
     from lsu.runtime.dataset import Dataset
-    from lsu.runtime.files import read_bytes
-    from lsu.runtime.image import image_from_bytes
 
-    frames = Dataset.load(dataset, root).split(split).frames
-    step = max(1, len(frames) // GOLDEN_FRAMES)
-    return [image_from_bytes(read_bytes(f.image), f.image) for f in frames[::step][:GOLDEN_FRAMES]]
+    chosen = Dataset.load(dataset, root).split(split)
+    count, last = min(GOLDEN_FRAMES, len(chosen.frames)), len(chosen.frames) - 1
+    return [chosen.read_image(chosen.frames[k * last // max(1, count - 1)]) for k in range(count)]
 
 
 def _report(bundle: "Bundle", *, json: bool) -> None:

@@ -27,6 +27,7 @@ from lsu.runtime.golden import GoldenFrame
 from lsu.runtime.manifest import MODEL, MODEL_WITH_HEAD, Head
 from lsu.runtime.model import Fit, Size, placed
 from lsu.training.checkpoint import Checkpoint
+from lsu.training.networks import MULTIPLE
 
 from .drawn import drawn_frames
 from .graph import DeployedNetwork
@@ -136,7 +137,7 @@ def _spec_for(spec: ModelSpec, options: Options) -> ModelSpec:
     if options.size is None:
         return replace(spec, fit=fit)
     height, width = options.size
-    m = spec.multiple
+    m = MULTIPLE
     if height < 1 or width < 1 or height % m or width % m:
         near = "x".join(str(max(m, round(side / m) * m)) for side in options.size)
         raise InputError(f"size {height}x{width}: H and W must be multiples of {m}, such as {near}")

@@ -30,6 +30,12 @@ class BackendError(LsuError):
     exit_code = 3
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, its first line; its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
     """The tail of a message about an unknown name: the near known ones, or all when few are known."""
     names = sorted(known)

@@ -74,7 +74,7 @@ def golden_frame(data: Sequence[bytes], paths: Sequence[Path], *, channels: int)
     image = image_from_bytes(data[0], paths[0])
     classes = grey_from_bytes(data[2], paths[2])
     try:
-        scores = np.load(io.BytesIO(data[1]), allow_pickle=False)
+        scores = np.lib.format.read_array(io.BytesIO(data[1]), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{paths[1]}: not a .npy file: {error}") from error
     if scores.dtype != np.float32 or scores.ndim != 3 or scores.shape[0] != channels:
@@ -82,6 +82,8 @@ def golden_frame(data: Sequence[bytes], paths: Sequence[Path], *, channels: int)
             f"{paths[1]}: the scores are {scores.dtype} {list(scores.shape)}; "
             f"float32 [{channels}, h, w] is needed"
         )
+    if not np.isfinite(scores).all():
+        raise InputError(f"{paths[1]}: the scores are not all finite, so they prove nothing")
     if classes.dtype != np.uint8 or classes.shape != image.shape[:2]:
         raise InputError(f"{paths[2]}: not 8 bit, or not of its image's size")
     return GoldenFrame(image, scores, classes.astype(np.uint8, copy=False))
@@ -111,7 +113,7 @@ def compared(frame: GoldenFrame, engine: Engine) -> SelfTest:
 def refuse_difference(result: SelfTest, precision: Precision, path: Path) -> None:
     """Raise BackendError when the result is below the level of the precision; `path` is the bundle's."""
     least, most = LEAST_EQUAL[precision], MOST_DIFFERENCE[precision]
-    if result.equal < least or result.share > most:
+    if not (result.equal >= least and result.share <= most):
         raise BackendError(
             f"{path}: this backend does not reproduce the golden frames: {100 * result.equal:.2f} % of "
             f"pixels agree ({100 * least:g} % are needed), scores differ by {100 * result.share:.3g} % of "

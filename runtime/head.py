@@ -5,6 +5,7 @@ every pixel, and it must not differ between them by a bit. This is the one Pytho
 scores, a hundred times the size of the answer, are never made: interpolation and argmax are one loop.
 """
 
+import numbers
 import operator
 import os
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ VOID = 255
 MAX_CLASSES = 255
 MAX_SIDE = 1 << 23
 LABELS = 256
+MAX_THREADS = 1 << 16  # more than any answer has blocks of rows
 
 Sides = tuple[int, int]
 
@@ -222,14 +224,16 @@ def _checked_integer(name: str, value: object) -> int:
     return operator.index(value)
 
 
-def _checked_scale(margin_scale: float) -> float:
-    limits = np.finfo(np.float32)
-    if not limits.tiny <= margin_scale <= limits.max:
+def _checked_scale(margin_scale: object) -> float:
+    if not isinstance(margin_scale, numbers.Real):
+        raise InputError(f"margin_scale is {margin_scale!r}; a number above 0 is allowed: use float()")
+    limits, scale = np.finfo(np.float32), float(margin_scale)
+    if not limits.tiny <= scale <= limits.max:
         raise InputError(
             f"margin_scale is {margin_scale}; a finite float32 above 0 is allowed:"
             f" give the lead that counts as clear"
         )
-    return float(margin_scale)
+    return scale
 
 
 def _checked_threads(threads: int | None) -> int:
@@ -238,4 +242,4 @@ def _checked_threads(threads: int | None) -> int:
     count = _checked_integer("threads", threads)
     if count < 1:
         raise InputError(f"threads is {count}; 1 or more is allowed: give None for all that are free")
-    return count
+    return min(count, MAX_THREADS)

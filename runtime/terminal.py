@@ -67,12 +67,13 @@ def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], 
     """A table on stdout; the first `texts` columns are texts, the others are numbers."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     for k, column in enumerate(head):
-        table.add_column(column, justify="left" if k < texts else "right")
+        table.add_column(Text(column), justify="left" if k < texts else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # Text, since names may hold what rich takes for markup
     Console().print(table)
 
 
@@ -85,7 +86,10 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal
+        *columns,
+        TextColumn("{task.fields[note]}", markup=False),
+        console=console,
+        disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task(title, total=total, note="")
         done, said = 0, time.monotonic()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from bundles import tiny_bundle
-from pictures import SOURCE, write_dataset, write_png
+from pictures import FOREIGN, SOURCE, write_dataset, write_png
 
 from lsu.runtime import ModelSpec
 from lsu.runtime.cli import application
@@ -243,6 +243,15 @@ def test_an_output_under_a_file_is_one_line_and_code_2(place, lsu, verb) -> None
     assert outcome.code == 2
     assert "is not a folder: choose another" in outcome.line
     assert (place / "r.toml").read_text() == RELATION
+
+
+def test_names_with_brackets_are_printed_as_they_are(place, lsu) -> None:
+    odd = FOREIGN.to_toml().replace('"ground"', '"ground [/wet]"')
+    (place / "data/foreign.toml").write_text(odd)
+    (place / "r.toml").write_text(RELATION.replace("ground =", '"ground [/wet]" ='))
+    outcome = lsu(*RELABEL)
+    assert outcome.code == 0
+    assert "[/wet]" in outcome.out
 
 
 def test_an_output_inside_the_bundle_is_refused(place, lsu) -> None:

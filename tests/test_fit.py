@@ -8,7 +8,7 @@ import pytest
 import torch
 from pictures import FOREIGN, write_dataset
 
-from lsu.runtime import InputError, Segmenter
+from lsu.runtime import BackendError, InputError, Segmenter
 from lsu.training import learner as learner_module
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config, FitConfig
@@ -186,6 +186,45 @@ def test_resuming_on_another_label_space_is_refused(data, tmp_path, monkeypatch)
         fit(config(folder, tmp_path / "run"), resume=True)
 
 
+def test_a_crop_that_the_network_cannot_take_is_refused(data, tmp_path) -> None:
+    table = config(data, tmp_path / "run").model_dump()
+    table["network"] |= {"architecture": "pan"}
+    with pytest.raises(InputError, match=r"fit.crop \[32, 32\] does not go with this network"):
+        fit(Config.from_dict(table, "test"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_torch_cannot_do_in_a_step_is_one_line(data, tmp_path, monkeypatch) -> None:
+    def full(*args, **kwargs):
+        raise RuntimeError("out of memory: tried to allocate 9 GiB\nand much more")
+
+    monkeypatch.setattr(learner_module, "cross_entropy", full)
+    with pytest.raises(BackendError, match=r"^step 1: out of memory: tried to allocate 9 GiB: try a smaller"):
+        fit(config(data, tmp_path / "run"))
+
+
+def test_a_damaged_log_does_not_stop_resuming(data, finished, tmp_path, monkeypatch) -> None:
+    log = tmp_path / "run/log.jsonl"
+    log.parent.mkdir()
+    log.write_bytes(b'{"step": 1, "loss": 2.0}\n' + b"\0" * 9 + b"\n[]\n")
+    with FitLog(tmp_path / "run", start=5) as continued:
+        continued.add(6, {"loss": float("nan")})
+    assert [json.loads(x) for x in log.read_text().splitlines()] == [
+        {"step": 1, "loss": 2.0},
+        {"step": 6, "loss": None},
+    ]
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with HeldInterrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert not interrupt.asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_two_fits_may_not_write_into_one_folder(data, tmp_path) -> None:
     with FitLog(tmp_path / "run", start=0), pytest.raises(InputError, match="another process is fitting"):
         fit(config(data, tmp_path / "run"))
@@ -223,7 +262,7 @@ def test_scoring_leaves_the_network_as_it_was(data, finished, tmp_path) -> None:
     assert same(weights(finished), weights(result.checkpoint))
     lines = (tmp_path / "scored/log.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if "score/mean_iou" in line]
-    assert steps == [3, 6, 9, 12, 12]
+    assert steps == [3, 6, 9, 12]
 
 
 def test_a_finished_fit_is_not_overwritten_and_resuming_it_does_nothing(data, finished) -> None:

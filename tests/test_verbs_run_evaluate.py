@@ -200,7 +200,7 @@ def test_run_without_output_measures_and_writes_nothing(lsu: Bench, town: Path, 
     code, out, err = lsu("run", "bundle", "--source", town / "images", "--frames", "1", "--json")
     assert (code, err) == (0, "")
     document = json.loads(out)
-    assert (document["frames"], document["warm_up"], document["engine"]) == (1, 5, "red")
+    assert (document["frames"], document["warm_up"], document["bundle"]) == (1, 5, "d1")
     assert set(document["milliseconds"]) == {"read", "network", "head", "write", "answer", "total"}
     assert sorted(tmp_path.rglob("*")) == before
 

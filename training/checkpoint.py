@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lsu.runtime import InputError, LabelSpace, ModelSpec
+from lsu.runtime.errors import first_line
 from lsu.runtime.files import digest_of, read_bytes, write_atomically
 
 from .config import Config
@@ -59,7 +60,7 @@ class Checkpoint:
             newer = about["format"] > FORMAT
             config, space, step = about["config"], about["label_space"], int(about["step"])
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: not a checkpoint of lsu: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{path}: not a checkpoint of lsu: {first_line(error)}") from error
         if newer:
             raise InputError(
                 f"{path}: checkpoint format {about['format']} is newer than {FORMAT}: update lsu"
@@ -109,9 +110,7 @@ class Checkpoint:
         try:
             network.load_state_dict(dict(self.weights))
         except RuntimeError as error:
-            raise InputError(
-                f"the checkpoint's weights belong to another network: {str(error).splitlines()[1].strip()}"
-            ) from error
+            raise InputError("the checkpoint's weights do not belong to its configured network") from error
 
     def normalisation(self) -> Normalise:
         """The step from uint8 images to the network's input."""
@@ -120,9 +119,10 @@ class Checkpoint:
     @property
     def spec(self) -> ModelSpec:
         """The network's contract: images resized to the configured size, or padded to multiples of 32."""
-        if self.config.network.input_size is not None:
-            return ModelSpec(label_space=self.label_space, fit="resize", size=self.config.network.input_size)
         grey = round(255 * sum(self.config.network.mean) / 3)
+        size = self.config.network.input_size
+        if size is not None:
+            return ModelSpec(label_space=self.label_space, fit="resize", size=size, pad_value=grey)
         return ModelSpec(label_space=self.label_space, fit="pad", multiple=MULTIPLE, pad_value=grey)
 
 

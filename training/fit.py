@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lsu.runtime import InputError, Split
+from lsu.runtime import BackendError, InputError, Split
+from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation
 from lsu.runtime.files import refuse_blocked
 
@@ -30,7 +31,7 @@ from .transforms import Augmentation
 FINISHED, UNFINISHED = "checkpoint.safetensors", "unfinished.safetensors"
 """The result, and what `--resume` continues from; the second is gone when the first is there."""
 
-_MAY_CHANGE = {"output", "fit.threads", "fit.workers", "fit.save_every", "fit.score_every", "fit.check_data"}
+_MAY_CHANGE = {"output", "fit.workers", "fit.save_every", "fit.score_every", "fit.check_data"}
 """Settings that a continued fit may have changed: they do not touch the weights."""
 
 _LOG_EVERY = 10
@@ -78,7 +79,7 @@ def fit(
     Raises:
         InputError: data or configuration cannot be used, or `output` holds another fit.
         BackendError: the disk refused it.
-        KeyboardInterrupt: passed on between two steps, after a checkpoint was written.
+        KeyboardInterrupt: while steps are made it comes between two of them, after a checkpoint.
     """
     begin = time.monotonic()
     folder = Path(config.output)
@@ -122,7 +123,7 @@ def _loop(
     learner.bare.train()
     with HeldInterrupt() as interrupt:
         for images, labels in _batches(learner, splits):
-            recent.append(learner.learn(images, labels))
+            recent.append(_learned(learner, images, labels))
             step = learner.step
             if step % _LOG_EVERY == 0 or step == settings.steps:
                 seconds, since = time.monotonic() - since, time.monotonic()
@@ -139,14 +140,25 @@ def _loop(
                 )
                 if learner.leads:
                     on_step(report)
+            if step == settings.steps and not interrupt.asked:
+                return
+            if step % settings.save_every == 0:
+                learner.save(unfinished, with_optimiser=True)
+            if validation is not None and settings.score_every and step % settings.score_every == 0:
+                log.add(step, _numbers(learner.score(validation)))
             if interrupt.asked:
                 if learner.leads:  # without waiting: the other processes are interrupted too
                     learner.checkpoint(with_optimiser=True).save(unfinished)
                 raise KeyboardInterrupt
-            if step % settings.save_every == 0 and step < settings.steps:
-                learner.save(unfinished, with_optimiser=True)
-            if validation is not None and settings.score_every and step % settings.score_every == 0:
-                log.add(step, _numbers(learner.score(validation)))
+
+
+def _learned(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
+    try:
+        return learner.learn(images, labels)
+    except RuntimeError as error:  # out of memory, say: torch has no narrower word for it
+        raise BackendError(
+            f"step {learner.step + 1}: {first_line(error)}: try a smaller fit.batch_size or fit.crop"
+        ) from error
 
 
 def _batches(learner: Learner, splits: list[Split]) -> Iterator[Batch]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -35,18 +36,18 @@ class FitLog:
         except OSError as error:
             self._file.close()
             raise InputError(f"{folder}: another process is fitting into this folder") from error
-        kept = [
-            line for line in _lines_of(folder / "log.jsonl") if start and json.loads(line)["step"] <= start
-        ]
+        kept = [line for line in _lines_of(folder / "log.jsonl") if _step_of(line) <= start]
         self._file.truncate(0)
         self._file.writelines(line + "\n" for line in kept)
+        self._file.flush()
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Write the values of a step, by name such as `loss` or `score/mean_iou`."""
         if self._silent or not values:
             return
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
@@ -68,5 +69,13 @@ def _lines_of(path: Path) -> list[str]:
     """The whole lines of a JSONL file; a last line that a kill cut off is left out."""
     if not path.exists():
         return []
-    text = read_bytes(path).decode()
+    text = read_bytes(path).decode(errors="replace")
     return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _step_of(line: str) -> float:
+    """The step that a line of the log speaks of; infinity where a power cut left something else."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lsu.runtime import Dataset, InputError, LabelSpace, Sample, Split
+from lsu.runtime import Dataset, Frame, InputError, LabelSpace, Sample, Split
 
 from .config import DataConfig
 from .sampling import SamplePlan
@@ -55,16 +55,18 @@ def pixels_per_class(splits: Sequence[Split], classes: int) -> npt.NDArray[np.in
     Raises:
         InputError: the first frame that cannot be used.
     """
+    everything = [(split, frame) for split in splits for frame in split.frames]
     counts = np.zeros(256, np.int64)
     with ThreadPoolExecutor() as pool:
-        for split in splits:
-            try:
-                for labels in pool.map(lambda f, s=split: s.read(f).labels, split.frames):
-                    counts += np.bincount(labels.ravel(), minlength=256)
-            except InputError:
-                pool.shutdown(cancel_futures=True)
-                raise
+        for frame_counts in pool.map(_pixels_of, everything):
+            counts += frame_counts
     return counts[:classes]
+
+
+def _pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
+    """How often each value stands in a frame's labels, int64 [256]."""
+    split, frame = entry
+    return np.bincount(split.read(frame).labels.ravel(), minlength=256)
 
 
 class AugmentedFrames(TorchDataset[Batch]):

@@ -17,8 +17,9 @@ class HeldInterrupt:
         self._previous: Any = None
 
     def __enter__(self) -> "HeldInterrupt":
-        """Take SIGINT over."""
-        if threading.current_thread() is threading.main_thread():
+        """Take SIGINT over, unless it is ignored, as in a script's background jobs."""
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
             self._previous = signal.signal(signal.SIGINT, self._note)
         return self
 

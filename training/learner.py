@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lsu.runtime import InputError, LabelSpace, Segmenter, Split
+from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation, evaluate
 
 from .checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
@@ -72,6 +73,7 @@ class Learner:
         optimiser = torch.optim.AdamW(
             self.bare.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        _try(self.bare, settings.crop)
         self.network, self.optimiser = self.fabric.setup(self.bare, optimiser)
         if unfinished is not None:
             restore_optimiser(optimiser, unfinished.optimiser)
@@ -131,6 +133,17 @@ class Learner:
             forward.train()
 
 
+def _try(network: nn.Module, crop: tuple[int, int]) -> None:
+    """Raise InputError when the network cannot take a crop of this size; nothing in it changes."""
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(2, 3, *crop))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"fit.crop {list(crop)} does not go with this network, try a larger one: {first_line(error)}"
+        ) from error
+
+
 def _launched(settings: FitConfig) -> Fabric:
     """Lightning Fabric on the asked devices, its own messages below warnings kept quiet."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -144,6 +157,6 @@ def _launched(settings: FitConfig) -> Fabric:
     except (RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"fit.accelerator {settings.accelerator!r} with fit.devices {settings.devices!r} cannot be used "
-            f"here: {str(error).splitlines()[0]}"
+            f"here: {first_line(error)}"
         ) from error
     return fabric

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lsu.runtime import InputError
+from lsu.runtime.errors import first_line
 
 from .config import NetworkConfig
 
@@ -43,8 +44,7 @@ def build_network(config: NetworkConfig, classes: int) -> nn.Module:
         network: nn.Module = make(classes=classes, upsampling=1, **options)
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(
-            f"network {config.architecture} over {config.encoder!r} cannot be made: "
-            f"{str(error).splitlines()[0]}"
+            f"network {config.architecture} over {config.encoder!r} cannot be made: {first_line(error)}"
         ) from error
     return network
 

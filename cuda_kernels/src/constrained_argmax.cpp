@@ -50,7 +50,7 @@ class Crew {
                     const IeeeArithmetic ieee;
                     answer_blocks(workers_[i]);
                 });
-        } catch (const std::system_error&) {
+        } catch (const std::exception&) {
             // The machine gives no more threads: those that started, and this one, do the work.
         }
         answer_blocks(workers_[0]);

@@ -52,6 +52,8 @@ def output_for(
         return contextlib.nullcontext(_discard)
     suffix = path.suffix.lower()
     if suffix in CODECS:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; name a file")
         if not overlays:
             raise InputError(f"{path}: a video holds overlays; drop --no-overlay or name a folder")
         return video_output(path, colours, rate=rate or _IMAGE_RATE)
@@ -87,28 +89,35 @@ def video_output(path: Path, colours: Pixels, *, rate: float) -> Iterator[Write]
         BackendError: the codec is missing, or the file is not whole.
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    video = _Video(part, rate)
+    video = _Video(part, path, rate)
     try:
         yield lambda name, image, answer: video.write(name, overlay(image, answer, colours))
-        if video.close():
+        if video.finish():
             part.replace(path)
     except OSError as error:
         raise BackendError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        video.close()
+        video.release()
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 class _Video:
-    """A video file that opens with its first frame and knows whether all of them arrived."""
+    """A video file that opens with its first frame and knows whether all of them arrived.
 
-    def __init__(self, path: Path, rate: float) -> None:
+    Args:
+        path: the file that is written.
+        name: what it is called in messages.
+        rate: frames a second.
+    """
+
+    def __init__(self, path: Path, name: Path, rate: float) -> None:
         self._path = path
+        self._name = name
         self._rate = rate
         self._size: tuple[int, int] | None = None
         self._writer: Any = None
-        self._written = 0
+        self._begun = self._written = 0
 
     def write(self, name: str, picture: Pixels) -> None:
         """Append a picture uint8 [H,W,3] RGB."""
@@ -122,37 +131,45 @@ class _Video:
             )
         # Codecs halve the colours' resolution and would cut off an odd last row or column.
         even = cv2.copyMakeBorder(picture, 0, size[0] % 2, 0, size[1] % 2, cv2.BORDER_REPLICATE)
+        # An interrupt while OpenCV encodes comes before the second count: that frame may be in or not.
+        self._begun += 1
         self._writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
         self._written += 1
 
-    def close(self) -> bool:
-        """Finish the file; whether there is one. A second call does nothing.
+    def release(self) -> None:
+        """Let go of the file."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def finish(self) -> bool:
+        """Finish the file; whether there is one.
 
         Raises:
             BackendError: frames are missing in it.
         """
         if self._writer is None:
             return False
-        self._writer.release()
-        self._writer = None
+        self.release()
         # OpenCV's writer keeps silent when the disk is full: count what can be read back.
         capture = cv2.VideoCapture(str(self._path))
         stored = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         capture.release()
-        if stored != self._written:
-            raise BackendError(f"{self._path}: {stored} of {self._written} frames arrived; is the disk full?")
+        if not self._written <= stored <= self._begun:
+            raise BackendError(f"{self._name}: {stored} of {self._written} frames arrived; is the disk full?")
         return True
 
     def _open(self, size: tuple[int, int]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         codec = CODECS[self._path.suffix.lower()]
         sides = (size[1] + size[1] % 2, size[0] + size[0] % 2)
-        self._writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*codec), self._rate, sides)
-        if not self._writer.isOpened():
+        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*codec), self._rate, sides)
+        if not writer.isOpened():
             raise BackendError(
-                f"{self._path}: OpenCV cannot write {codec}; try a folder or {' or '.join(CODECS)}"
+                f"{self._name}: OpenCV cannot write {codec} at {self._rate:g} frames a second; try a folder "
+                f"or {' or '.join(CODECS)}"
             )
-        self._size = size
+        self._writer, self._size = writer, size
 
 
 def _discard(name: str, image: Pixels, answer: Pixels) -> None:

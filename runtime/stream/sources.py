@@ -5,6 +5,7 @@ frames as the file's rotation tag says.
 """
 
 import glob
+import re
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def open_source(text: str) -> Source:
     """
     head, _, number = text.partition(":")
     if head == "camera":
-        if number and not number.isdigit():
+        if not re.fullmatch(r"[0-9]{0,4}", number):
             raise InputError(f"source {text!r}: a camera has a number, such as camera:0")
         return _camera(int(number or 0))
     path = Path(text)

@@ -94,10 +94,10 @@ def _refuse_bad_plot(plot: Path | None) -> None:
 
     if plot is None:
         return
-    if plot.suffix.lower() != ".png":
-        raise InputError(f"--plot {plot}: the picture is a PNG; name it {plot.with_suffix('.png')}")
     if plot.is_dir():
         raise InputError(f"--plot {plot} is a folder; name a file")
+    if plot.suffix.lower() != ".png":
+        raise InputError(f"--plot {plot}: the picture is a PNG; name it {plot.with_suffix('.png')}")
     refuse_blocked(plot)
 
 

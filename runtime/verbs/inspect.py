@@ -116,6 +116,8 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _golden_text(golden: dict[str, Any]) -> str:
+    if not golden["frames"]:
+        return "none in this bundle"
     if golden["passed"] is None:
         return f"{golden['frames']}, not run"
     if not golden["passed"]:

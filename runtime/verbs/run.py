@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - the options of one command
                 on_frame=advance,
             )
     if json_output:
-        print_json({"bundle": opened.digest, "engine": engine.identity, "source": source, **report.to_dict()})
+        print_json({"bundle": opened.digest, "source": source, **report.to_dict()})
     else:
         _print_report(report, f"{bundle.resolve().name} on {Path(source).name or source}")
     if report.miss_share > allow_misses:
