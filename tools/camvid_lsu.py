@@ -250,7 +250,7 @@ def row(
         "pseudo_labels_right": "" if right is None else _percent(right),
         **{f"iou_{name}": _percent(v) for name, v in zip(scores.label_space.names, scores.iou, strict=True)},
         "steps": SETTINGS["fit"]["steps"],
-        "device": platform.processor() or platform.machine(),
+        "device": f"{_processor()}, 1 thread",
         "versions": f"lsu {version('lsu')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}",
         "commit": _commit(),
     }
@@ -303,6 +303,13 @@ def write_csv(path: Path, rows: list[dict[str, object]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue().encode())
+
+
+def _processor() -> str:
+    """The processor's name where Linux tells it, else its kind."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _commit() -> str:

@@ -32,13 +32,13 @@ architecture = "segformer"
 encoder = "tu-regnetx_002"
 
 [fit]
-steps = 450
+steps = 400
 batch_size = 8
 crop = [96, 160]
 scale = [0.8, 1.6]
 learning_rate = 4e-3
-colour_jitter = 0.5
-white_balance = 0.4
+colour_jitter = 0.4
+white_balance = 0.3
 TOML
   } >"$out/$name.toml"
   printf '\n\033[2m%s:\033[0m\n' "$out/$name.toml"

@@ -44,7 +44,7 @@ def synth(
 
 
 def fit(
-    config: Annotated[Path, typer.Argument(help="A TOML file; see the README for one.")],
+    config: Annotated[Path, typer.Argument(help="A TOML file; the README has one.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Such as fit.steps=500 fit.seed=1.")
     ] = None,
