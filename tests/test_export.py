@@ -308,7 +308,7 @@ def test_golden_frames_come_from_a_data_set(checkpoint_path: Path, tmp_path: Pat
     assert code == 0
     assert "100.00 % of pixels equal" in out
     frames = [frame.image[0, 0, 0] for frame in Bundle.open(tmp_path / "b").golden_frames()]
-    assert frames == [0, 20, 40, 60]
+    assert frames == [0, 20, 50, 80]  # the first, the last and two between
     code, _, err = export(checkpoint_path, "-o", tmp_path / "c", *where, "tset")
     assert (code, "did you mean 'test'" in err) == (2, True)
 
@@ -365,5 +365,5 @@ def test_the_exporter_is_warned_about_nothing(checkpoint_path: Path, tmp_path: P
     script = f"import sys; sys.argv = {argv!r}\nfrom lsu.export.cli import main\nmain()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "exporting: this takes from a few seconds to a minute\n"
+    assert not done.stderr
     json.loads(done.stdout)

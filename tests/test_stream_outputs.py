@@ -92,3 +92,58 @@ def test_outputs_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="cannot be written to"):
         output_for(tmp_path / "file", COLOURS)
+
+
+class InterruptedWriter:
+    """OpenCV's writer, interrupted right after it has taken its fifth frame."""
+
+    real = cv2.VideoWriter
+    fourcc = staticmethod(cv2.VideoWriter.fourcc)
+
+    def __init__(self, *arguments: object) -> None:
+        self.inner, self.taken = self.real(*arguments), 0
+
+    def write(self, pixels: Pixels) -> None:
+        self.inner.write(pixels)
+        self.taken += 1
+        if self.taken == 5:
+            raise KeyboardInterrupt
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return bool(self.inner.isOpened())
+
+    def release(self) -> None:
+        self.inner.release()
+
+
+@pytest.mark.parametrize("swallowed", [True, False])
+def test_an_interrupt_while_a_frame_is_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swallowed: bool
+) -> None:
+    """A camera's run ends well by it and keeps the video; another run passes it on and leaves nothing."""
+    monkeypatch.setattr(cv2, "VideoWriter", InterruptedWriter)
+    path = tmp_path / "drive.avi"
+
+    def record() -> None:
+        with output_for(path, COLOURS) as write:
+            try:
+                for k in range(9):
+                    write(str(k), picture(20 * k), np.ones((32, 48), np.uint8))
+            except KeyboardInterrupt:
+                if not swallowed:
+                    raise
+
+    if swallowed:
+        record()
+        assert int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            record()
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == (["drive.avi"] if swallowed else [])
+
+
+def test_a_video_may_not_be_named_as_a_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "drive.mp4").mkdir()
+    with pytest.raises(InputError, match=r"drive.mp4 is a folder; name a file"):
+        output_for(tmp_path / "drive.mp4", COLOURS)
