@@ -319,6 +319,7 @@ def test_a_few_wrong_pixels_fail_the_self_test_though_the_scores_are_near(tmp_pa
     [
         ("scores", np.zeros((3, 6, 7), np.float64), "float64 [3, 6, 7]; float32 [3, h, w] is needed"),
         ("scores", np.zeros((2, 6, 7), np.float32), "float32 [2, 6, 7]"),
+        ("scores", np.full((3, 6, 7), np.nan, np.float32), "are not all finite, so they prove nothing"),
         ("classes", np.zeros((20, 27), np.uint8), "not of its image's size"),
     ],
 )

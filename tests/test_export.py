@@ -30,7 +30,7 @@ from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import ModelSpec
 from lsu.runtime.segmenter import Segmenter
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.config import NetworkConfig
+from lsu.training.config import Config, NetworkConfig
 
 FREE = ModelSpec(LabelSpace.load("camvid11"), fit="pad", multiple=32)
 FIXED = replace(FREE, size=(64, 96), multiple=1)
@@ -221,6 +221,16 @@ def test_options_that_cannot_be_are_refused_and_nothing_is_written(
         export_checkpoint(checkpoint_path, tmp_path / "b", options)
     assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_with_an_input_size_keeps_the_rules_of_the_others() -> None:
+    """Its own size is no multiple to go by, and its padding is grey like that of a network of free size."""
+    network = {"input_size": [64, 96], "mean": [0.5, 0.5, 0.5]}
+    config = Config.from_dict({"output": "x", "network": network, "data": [{"dataset": "none"}]}, "test")
+    spec = Checkpoint(config, LabelSpace.load("camvid11"), 1, {}, {}).spec
+    assert (spec.fit, spec.size, spec.pad_value) == ("resize", (64, 96), 128)
+    with pytest.raises(InputError, match="size 250x301: H and W must be multiples of 32"):
+        to_onnx._spec_for(spec, Options(size=(250, 301)))
 
 
 def test_an_existing_target_is_refused_before_the_checkpoint_is_read(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_scores_that_do_not_fit_are_refused(scores: Any, match: str) -> None:
         ({"void_channel": 1.0}, r"void_channel is 1.0; an integer is allowed"),
         ({"threads": 0}, r"threads is 0; 1 or more is allowed: give None"),
         ({"threads": "2"}, r"threads is '2'; an integer is allowed"),
+        ({"margin_scale": "a"}, r"margin_scale is 'a'; a number above 0 is allowed"),
         ({"margin_scale": 0.0}, r"margin_scale is 0.0; a finite float32 above 0 is allowed"),
         ({"margin_scale": float("nan")}, r"margin_scale is nan; a finite float32 above 0 is allowed"),
         ({"margin_scale": float("inf")}, r"margin_scale is inf; a finite float32 above 0 is allowed"),

@@ -97,6 +97,9 @@ def test_a_source_that_is_nothing_is_refused(tmp_path: Path) -> None:
         open_source(f"{tmp_path}/*.png")
     with pytest.raises(InputError, match="a camera has a number, such as camera:0"):
         open_source("camera:front")
+    for number in ("²", "99999999999", "-1"):
+        with pytest.raises(InputError, match="a camera has a number"):
+            open_source(f"camera:{number}")
 
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

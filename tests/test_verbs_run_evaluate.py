@@ -164,7 +164,11 @@ def test_evaluate_refuses_another_label_space_before_an_engine_is_loaded(
 
 
 def test_evaluate_refuses_a_plot_that_is_no_png(lsu: Bench, town: Path, tmp_path: Path) -> None:
-    for plot, message in ((tmp_path / "p.svg", "name it"), (tmp_path / "d.png", "is a folder; name a file")):
+    for plot, message in (
+        (tmp_path / "p.svg", "name it"),
+        (tmp_path / "d.png", "is a folder; name a file"),
+        (Path(), "is a folder; name a file"),
+    ):
         (tmp_path / "d.png").mkdir(exist_ok=True)
         code, _, err = lsu("evaluate", "bundle", "--data", town, "--split", "val", "--plot", plot)
         assert (code, lsu.loaded) == (2, [])
