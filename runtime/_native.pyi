@@ -7,42 +7,68 @@ from typing import Annotated, overload
 import numpy
 from numpy.typing import NDArray
 
-@overload
-def constrained_argmax(
-    scores: Annotated[
-        NDArray[numpy.float32], dict(shape=(None, None, None), order="C", device="cpu", writable=False)
-    ],
-    labels: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
-    | None,
-    table: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)]
-    | None,
-    classes: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu")],
-    counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order="C", device="cpu")],
-    margin: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu")] | None,
-    *,
-    canvas: tuple[int, int],
-    offset: tuple[int, int],
-    void_channel: int,
-    margin_scale: float,
-    threads: int,
-) -> None: ...
-@overload
-def constrained_argmax(
-    scores: Annotated[
-        NDArray[numpy.float16], dict(shape=(None, None, None), order="C", device="cpu", writable=False)
-    ],
-    labels: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu", writable=False)]
-    | None,
-    table: Annotated[NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)]
-    | None,
-    classes: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu")],
-    counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order="C", device="cpu")],
-    margin: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order="C", device="cpu")] | None,
-    *,
-    canvas: tuple[int, int],
-    offset: tuple[int, int],
-    void_channel: int,
-    margin_scale: float,
-    threads: int,
-) -> None:
-    """Fill classes, counts and margin; lsu.runtime.head says what they mean."""
+class Head:
+    """Threads and memory that are kept from call to call."""
+
+    def __init__(self, threads: int, method: int = 0) -> None: ...
+    @overload
+    def answer(
+        self,
+        scores: Annotated[
+            NDArray[numpy.float32],
+            dict(shape=(None, None, None, None), order="C", device="cpu", writable=False),
+        ],
+        labels: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)
+        ]
+        | None,
+        table: Annotated[
+            NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ]
+        | None,
+        classes: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu")],
+        counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None, None), order="C", device="cpu")],
+        margin: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu")]
+        | None,
+        *,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        offset: tuple[int, int],
+        void_channel: int,
+        margin_scale: float,
+        packed: bool = False,
+    ) -> None: ...
+    @overload
+    def answer(
+        self,
+        scores: Annotated[
+            NDArray[numpy.float16],
+            dict(shape=(None, None, None, None), order="C", device="cpu", writable=False),
+        ],
+        labels: Annotated[
+            NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu", writable=False)
+        ]
+        | None,
+        table: Annotated[
+            NDArray[numpy.uint64], dict(shape=(None, None), order="C", device="cpu", writable=False)
+        ]
+        | None,
+        classes: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu")],
+        counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None, None), order="C", device="cpu")],
+        margin: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), order="C", device="cpu")]
+        | None,
+        *,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        offset: tuple[int, int],
+        void_channel: int,
+        margin_scale: float,
+        packed: bool = False,
+    ) -> None:
+        """Fill classes, counts and margin; lsu.runtime.head says what they mean."""
+
+AUTO: int = 0
+
+CELLS: int = 1
+
+DENSE: int = 2

@@ -23,12 +23,15 @@ MAX_SIDE = 1 << 23
 LABELS = 256
 MAX_THREADS = 1 << 16  # more than any answer has blocks of rows
 
+METHODS = {"auto": _native.AUTO, "cells": _native.CELLS, "dense": _native.DENSE}
+
 Sides = tuple[int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Labelling:
-    """What the head answers.
+    """What the head answers. For a batch each array has a first axis N.
 
     Attributes:
         classes: uint8 [H, W]; a class id, or 255 = void.
@@ -50,6 +53,74 @@ class Labelling:
             raise InputError(f"margin is {self.margin.shape} and classes {self.classes.shape}: give one size")
 
 
+class Head:
+    """The constrained argmax with threads and memory that are kept from call to call.
+
+    Calls from several threads wait for one another. After a fork the child's calls compute on one thread; a
+    head that was answering at that moment must not be used in the child.
+
+    Args:
+        threads: how many to compute on, as many as this process may use if None; 1 starts none.
+        method: "cells" interpolates only the classes that can win between four samples, "dense" all of them,
+            "auto" takes per tile what is expected to be faster. The answer is the same to the bit.
+
+    Raises:
+        InputError: an argument does not fit.
+    """
+
+    def __init__(self, threads: int | None = None, *, method: str = "auto") -> None:
+        if method not in METHODS:
+            raise InputError(f"method is {method!r}; {', '.join(METHODS)} are allowed: leave it out")
+        self._native = _native.Head(_checked_threads(threads), METHODS[method])
+
+    def __call__(  # noqa: PLR0913 - one operator, and all but two of these are options
+        self,
+        scores: npt.NDArray[np.float32] | npt.NDArray[np.float16],
+        size: Sides,
+        *,
+        labels: npt.NDArray[np.uint8] | None = None,
+        table: npt.NDArray[np.uint64] | None = None,
+        void_channel: int | None = None,
+        canvas: Sides | None = None,
+        offset: Sides = (0, 0),
+        margin: bool = False,
+        agreement: bool = False,
+        margin_scale: float = 1.0,
+        out: Labelling | None = None,
+    ) -> Labelling:
+        """The best-scoring allowed class of every pixel; `constrained_argmax` explains it.
+
+        Args:
+            out: arrays of an earlier answer of the same shapes, which are overwritten and returned.
+
+        The other arguments are those of `constrained_argmax`.
+        """
+        batch, channels = _checked_scores(scores)
+        height, width = answer = _checked_sides("size", size)
+        whole = answer if canvas is None else _checked_sides("canvas", canvas)
+        begin = _checked_sides("offset", offset)
+        _check_window(answer, whole, begin)
+        _check_labels(labels, table, (*batch, height, width))
+        if table is not None:
+            _check_table(table, channels, rows=1 if labels is None else LABELS)
+        shapes = ((*batch, height, width), (*batch, LABELS, 4 if agreement else 3))
+        answered = _empty(shapes, margin=margin) if out is None else _checked_out(out, shapes, margin=margin)
+        self._native.answer(
+            scores if batch else scores[None],
+            labels if batch or labels is None else labels[None],
+            table,
+            answered.classes if batch else answered.classes[None],
+            answered.counts if batch else answered.counts[None],
+            answered.margin if batch or answered.margin is None else answered.margin[None],
+            size=answer,
+            canvas=whole,
+            offset=begin,
+            void_channel=_checked_void_channel(void_channel, channels),
+            margin_scale=_checked_scale(margin_scale),
+        )
+        return answered
+
+
 def constrained_argmax(  # noqa: PLR0913 - one operator, and all but two of these are options
     scores: npt.NDArray[np.float32] | npt.NDArray[np.float16],
     size: Sides,
@@ -69,12 +140,13 @@ def constrained_argmax(  # noqa: PLR0913 - one operator, and all but two of thes
     Scores are interpolated bilinearly with half-pixel centres, as by torch with `align_corners=False` and a
     given size, in float32. A label that allows one class gets it whatever the scores. A sample that is not
     finite takes its class out of the running wherever it is one of the four neighbours. No class left gives
-    void.
+    void. Who answers many images keeps a `Head`.
 
     Args:
-        scores: float32 or float16 [C, h, w], contiguous, C from 1 to 255.
+        scores: float32 or float16 [C, h, w] or a batch [N, C, h, w], contiguous, C from 1 to 255.
         size: (H, W) of the answer; a side may be 0.
-        labels: uint8 [H, W], contiguous, dense indices of a foreign label space, 255 = void.
+        labels: uint8 [H, W], or [N, H, W] for a batch, contiguous, dense indices of a foreign label space,
+            255 = void.
         table: uint64 [256, ceil(C / 64)] with labels, [1, ceil(C / 64)] without; bit c of row y, that is
             bit c % 64 of word c // 64, says that label y allows class c. Row 255 is the row of void labels.
             None allows all.
@@ -90,53 +162,63 @@ def constrained_argmax(  # noqa: PLR0913 - one operator, and all but two of thes
         InputError: an argument does not fit; nothing is computed.
         MemoryError: no room for the answer.
     """
-    channels = _checked_scores(scores)
-    height, width = answer = _checked_sides("size", size)
-    whole = answer if canvas is None else _checked_sides("canvas", canvas)
-    begin = _checked_sides("offset", offset)
-    _check_window(answer, whole, begin)
-    _check_labels(labels, table, answer)
-    if table is not None:
-        _check_table(table, channels, rows=1 if labels is None else LABELS)
-    classes = np.empty((height, width), np.uint8)
-    counts = np.empty((LABELS, 4 if agreement else 3), np.int64)
-    lead = np.empty((height, width), np.uint8) if margin else None
-    _native.constrained_argmax(
+    return Head(threads)(
         scores,
-        labels,
-        table,
-        classes,
-        counts,
-        lead,
-        canvas=whole,
-        offset=begin,
-        void_channel=_checked_void_channel(void_channel, channels),
-        margin_scale=_checked_scale(margin_scale),
-        threads=_checked_threads(threads),
+        size,
+        labels=labels,
+        table=table,
+        void_channel=void_channel,
+        canvas=canvas,
+        offset=offset,
+        margin=margin,
+        agreement=agreement,
+        margin_scale=margin_scale,
     )
-    return Labelling(classes, counts, lead)
 
 
-def _checked_scores(scores: npt.NDArray[np.generic]) -> int:
-    """The number of classes."""
+def _empty(shapes: tuple[Shape, Shape], *, margin: bool) -> Labelling:
+    maps, counts = shapes
+    lead = np.empty(maps, np.uint8) if margin else None
+    return Labelling(np.empty(maps, np.uint8), np.empty(counts, np.int64), lead)
+
+
+def _checked_out(out: Labelling, shapes: tuple[Shape, Shape], *, margin: bool) -> Labelling:
+    maps, counts = shapes
+    _check_out("out.classes", out.classes, np.uint8, maps)
+    _check_out("out.counts", out.counts, np.int64, counts)
+    if (out.margin is not None) != margin:
+        given = "no margin" if out.margin is None else "a margin"
+        raise InputError(f"out has {given}, and margin={margin} was asked: reuse the answer of a like call")
+    if out.margin is not None:
+        _check_out("out.margin", out.margin, np.uint8, maps)
+    return out
+
+
+def _check_out(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: Shape) -> None:
+    _check_array(name, array, (dtype,))
+    if array.shape != shape:
+        raise InputError(f"{name} is {array.shape}; {shape} is needed: reuse the answer of a like call")
+    if not array.flags.writeable:
+        raise InputError(f"{name} is read-only; it is to be overwritten: give writable memory")
+
+
+def _checked_scores(scores: npt.NDArray[np.generic]) -> tuple[Shape, int]:
+    """The batch, (N,) or nothing, and the number of classes."""
     _check_array("scores", scores, (np.float32, np.float16))
-    if scores.ndim == 4:
+    if scores.ndim not in (3, 4):
         raise InputError(
-            f"scores are a batch {scores.shape}; one image [C, h, w] is allowed: call once per image"
+            f"scores have shape {scores.shape}; [C, h, w] or [N, C, h, w] is allowed: add or drop dimensions"
         )
-    if scores.ndim != 3:
-        raise InputError(f"scores have shape {scores.shape}; [C, h, w] is allowed: add or drop dimensions")
-    channels: int = scores.shape[0]
-    sides = scores.shape[1:]
+    *batch, channels, height, width = scores.shape
     if not 1 <= channels <= MAX_CLASSES:
         raise InputError(
             f"scores have {channels} classes; 1 to {MAX_CLASSES} are allowed: bring them as [C, h, w]"
         )
-    if not all(1 <= side <= MAX_SIDE for side in sides):
+    if not all(1 <= side <= MAX_SIDE for side in (height, width)):
         raise InputError(
-            f"scores are {sides[0]}x{sides[1]}; a side of 1 to {MAX_SIDE} is allowed: crop or tile them"
+            f"scores are {height}x{width}; a side of 1 to {MAX_SIDE} is allowed: crop or tile them"
         )
-    return channels
+    return tuple(batch), channels
 
 
 def _check_array(name: str, array: object, dtypes: tuple[type[np.generic], ...]) -> None:
@@ -176,14 +258,12 @@ def _check_window(size: Sides, canvas: Sides, offset: Sides) -> None:
         )
 
 
-def _check_labels(labels: npt.NDArray[np.uint8] | None, table: object, size: Sides) -> None:
+def _check_labels(labels: npt.NDArray[np.uint8] | None, table: object, shape: Shape) -> None:
     if labels is None:
         return
     _check_array("labels", labels, (np.uint8,))
-    if labels.shape != size:
-        raise InputError(
-            f"labels are {labels.shape}; the size {size} is allowed: crop, pad or tile them alike"
-        )
+    if labels.shape != shape:
+        raise InputError(f"labels are {labels.shape}; {shape} is allowed: crop, pad or tile them alike")
     if table is None:
         raise InputError(
             "labels came without a table; both or neither are allowed: give the relation's table"

@@ -17,9 +17,8 @@ bool is_aligned(const void* pointer, uintptr_t bytes) {
 }
 
 lsu_status check_pointers(const lsu_head_input& input, const lsu_head_output& output) {
-    const bool has_pixels = input.height > 0 && input.width > 0;
-    if (output.counts == nullptr || (has_pixels && (input.scores == nullptr || output.classes == nullptr)))
-        return LSU_NULL_POINTER;
+    const bool has_pixels = input.batch > 0 && input.height > 0 && input.width > 0;
+    if (has_pixels && (input.scores == nullptr || output.classes == nullptr)) return LSU_NULL_POINTER;
     const uintptr_t score_bytes = input.score_type == LSU_FLOAT32 ? 4 : 2;
     const bool aligned = is_aligned(input.scores, score_bytes) &&
                          is_aligned(input.table, alignof(uint64_t)) &&
@@ -28,9 +27,10 @@ lsu_status check_pointers(const lsu_head_input& input, const lsu_head_output& ou
 }
 
 lsu_status check_extents(const lsu_head_input& input) {
-    const bool extents = is_extent(input.score_height, 1) && is_extent(input.score_width, 1) &&
-                         is_extent(input.height, 0) && is_extent(input.width, 0) &&
-                         is_extent(input.canvas_height, 0) && is_extent(input.canvas_width, 0);
+    const bool extents = is_extent(input.batch, 0) && is_extent(input.score_height, 1) &&
+                         is_extent(input.score_width, 1) && is_extent(input.height, 0) &&
+                         is_extent(input.width, 0) && is_extent(input.canvas_height, 0) &&
+                         is_extent(input.canvas_width, 0);
     if (!extents) return LSU_BAD_EXTENT;
     const bool window = is_window(input.offset_y, input.height, input.canvas_height) &&
                         is_window(input.offset_x, input.width, input.canvas_width);
@@ -40,7 +40,8 @@ lsu_status check_extents(const lsu_head_input& input) {
 lsu_status check_table(const lsu_head_input& input, bool table_on_host) {
     if (input.table == nullptr)
         return input.labels == nullptr && input.table_rows == 0 ? LSU_OK : LSU_BAD_TABLE;
-    const bool empty = input.height == 0 || input.width == 0;  // its labels may lie at a null pointer
+    const bool empty =
+        input.batch == 0 || input.height == 0 || input.width == 0;  // its labels may lie at a null pointer
     const bool fits = input.labels != nullptr
                           ? input.table_rows == LSU_COUNTED_LABELS
                           : input.table_rows == 1 || (empty && input.table_rows == LSU_COUNTED_LABELS);
@@ -81,7 +82,8 @@ const char* lsu_status_text(lsu_status status) {
         case LSU_BAD_CHANNELS:
             return "the number of classes is not in 1 to 255";
         case LSU_BAD_EXTENT:
-            return "a side is negative, empty where it may not be, or above 8388608";
+            return "a side is negative, empty where it may not be, or above 8388608, or an array beyond 2^62 "
+                   "bytes";
         case LSU_BAD_WINDOW:
             return "the window reaches outside the canvas";
         case LSU_BAD_TABLE:
@@ -93,8 +95,16 @@ const char* lsu_status_text(lsu_status status) {
             return "the margin scale is not a finite, normal number above 0";
         case LSU_BAD_THREADS:
             return "the number of threads is below 1";
+        case LSU_BAD_METHOD:
+            return "the method is none of automatic, cells and dense";
         case LSU_NO_MEMORY:
             return "out of memory";
+        case LSU_NO_CUDA:
+            return "this machine has no CUDA driver or no such device";
+        case LSU_NO_CUDA_KERNELS:
+            return "the file of compiled CUDA kernels is missing or has none for this device";
+        case LSU_CUDA_FAILED:
+            return "a call of the CUDA driver failed";
     }
     return "unknown status";
 }

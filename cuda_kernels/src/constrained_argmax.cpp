@@ -1,21 +1,19 @@
-// The CPU implementation: a dense loop over all allowed classes that never stores enlarged scores.
+// The CPU's entry: a head keeps its threads and the memory that it computes in.
 #include "lsu/constrained_argmax.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cfenv>
+#include <mutex>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "check.h"
+#include "crew.h"
 #include "worker.h"
 
 namespace lsu {
 namespace {
-
-constexpr int64_t kBlockHeight = 32;
 
 // Some libraries switch a whole thread to flushing subnormals; the rules want IEEE arithmetic, rounding to
 // nearest.
@@ -33,70 +31,68 @@ class IeeeArithmetic {
     std::fenv_t saved_;
 };
 
-class Crew {
-  public:
-    Crew(const Plan& plan, int64_t threads) : height_(plan.in.height) {
-        const int64_t blocks = (height_ + kBlockHeight - 1) / kBlockHeight;
-        const auto crew = static_cast<size_t>(std::clamp<int64_t>(blocks, 1, threads));
-        workers_.reserve(crew);
-        while (workers_.size() < crew) workers_.emplace_back(plan);
-        helpers_.reserve(crew - 1);
-    }
-
-    void answer() noexcept {
-        try {
-            for (size_t i = 1; i < workers_.size(); ++i)
-                helpers_.emplace_back([this, i] {
-                    const IeeeArithmetic ieee;
-                    answer_blocks(workers_[i]);
-                });
-        } catch (const std::exception&) {
-            // The machine gives no more threads: those that started, and this one, do the work.
-        }
-        answer_blocks(workers_[0]);
-        for (std::thread& helper : helpers_) helper.join();
-    }
-
-    // Overwrites counts: [256, columns].
-    void write_counts(int64_t* counts, int64_t columns) const {
-        std::fill_n(counts, LSU_COUNTED_LABELS * columns, int64_t{0});
-        for (const Worker& worker : workers_)
-            for (int64_t label = 0; label < LSU_COUNTED_LABELS; ++label)
-                for (int64_t column = 0; column < columns; ++column)
-                    counts[label * columns + column] +=
-                        worker.counts()[static_cast<size_t>(4 * label + column)];
-    }
-
-  private:
-    void answer_blocks(Worker& worker) noexcept {
-        for (int64_t first = next_row_.fetch_add(kBlockHeight); first < height_;
-             first = next_row_.fetch_add(kBlockHeight))
-            worker.answer_rows(first, std::min(first + kBlockHeight, height_));
-    }
-
-    int64_t height_;
-    std::vector<Worker> workers_;
-    std::vector<std::thread> helpers_;
-    std::atomic<int64_t> next_row_{0};
-};
-
 }  // namespace
 }  // namespace lsu
 
-lsu_status lsu_constrained_argmax_cpu(const lsu_head_input* input, const lsu_head_output* output,
-                                      int64_t threads) {
-    if (input == nullptr || output == nullptr) return LSU_NULL_POINTER;
+struct lsu_head {
+  public:
+    lsu_head(int64_t threads, int32_t method) : threads_(threads), method_(method) {}
+
+    void run(const lsu_head_input& input, const lsu_head_output& output) {
+        const std::lock_guard lock(in_use_);
+        plan_.prepare(input, output, method_);
+        const int64_t members = crew_.gather(std::clamp<int64_t>(plan_.blocks(), 1, threads_));
+        workers_.resize(std::max(workers_.size(), static_cast<size_t>(members)));
+        for (lsu::Worker& worker : workers_) worker.prepare(plan_);
+        if (output.counts != nullptr)
+            std::fill_n(output.counts, input.batch * LSU_COUNTED_LABELS * columns(), int64_t{0});
+        next_block_ = 0;
+        crew_.run([this](int64_t member) { answer_blocks(workers_[static_cast<size_t>(member)]); });
+    }
+
+  private:
+    int64_t columns() const { return plan_.out.agreement != 0 ? 4 : 3; }
+
+    void answer_blocks(lsu::Worker& worker) {
+        const lsu::IeeeArithmetic ieee;
+        for (int64_t index = next_block_++; index < plan_.blocks(); index = next_block_++) {
+            const lsu::Block block = plan_.block_at(index);
+            worker.answer(plan_, block);
+            if (plan_.out.counts == nullptr) continue;
+            const std::lock_guard lock(counting_);
+            worker.tally().move_to(plan_.out.counts + block.image * LSU_COUNTED_LABELS * columns(),
+                                   columns());
+        }
+    }
+
+    int64_t threads_;
+    int32_t method_;
+    lsu::Plan plan_;
+    lsu::Crew crew_;
+    std::vector<lsu::Worker> workers_;
+    std::atomic<int64_t> next_block_{0};
+    std::mutex in_use_;
+    std::mutex counting_;
+};
+
+lsu_status lsu_head_create(int64_t threads, int32_t method, lsu_head** head) {
+    if (head == nullptr) return LSU_NULL_POINTER;
+    *head = nullptr;
     if (threads < 1) return LSU_BAD_THREADS;
-    const lsu_status status = lsu::check_head(*input, *output, true);
-    if (status != LSU_OK) return status;
-    const lsu::IeeeArithmetic ieee;
+    if (method != LSU_AUTO && method != LSU_CELLS && method != LSU_DENSE) return LSU_BAD_METHOD;
+    *head = new (std::nothrow) lsu_head(threads, method);
+    return *head == nullptr ? LSU_NO_MEMORY : LSU_OK;
+}
+
+lsu_status lsu_head_run(lsu_head* head, const lsu_head_input* input, const lsu_head_output* output) {
+    if (head == nullptr || input == nullptr || output == nullptr) return LSU_NULL_POINTER;
+    if (const lsu_status status = lsu::check_head(*input, *output, true); status != LSU_OK) return status;
     try {
-        const lsu::Plan plan(*input, *output);
-        lsu::Crew crew(plan, threads);
-        crew.answer();
-        crew.write_counts(output->counts, output->agreement != 0 ? 4 : 3);
+        head->run(*input, *output);
         return LSU_OK;
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {  // no room for the scratch memory
         return LSU_NO_MEMORY;
     }
 }
+
+void lsu_head_destroy(lsu_head* head) { delete head; }

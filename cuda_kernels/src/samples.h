@@ -1,0 +1,61 @@
+// Rows of the scores, widened to float32, with what leads at each sample: the low-resolution pass that tells
+// which cells one class fills.
+#ifndef LSU_SAMPLES_H
+#define LSU_SAMPLES_H
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "plan.h"
+
+namespace lsu {
+
+// Of each sample, over the scanned classes. [count + kLanes]; the samples beyond the last repeat nothing
+// useful.
+struct Leading {
+    float* best;     // the best score, no_score() = no finite one
+    float* lower;    // the best among the classes of lower id than the leader
+    float* second;   // the best among all others
+    float* largest;  // the largest magnitude
+    int32_t* id;     // the leader, ties to the lowest id; 255 = none
+};
+
+// Two neighbouring rows of one tile's columns; rows of the same parity share a place.
+class Samples {
+  public:
+    // Allocates all that a call will need.
+    void prepare(const Plan& plan);
+
+    // Begins a tile: the columns of the scores under the given columns of the answer.
+    void enter(const Plan& plan, int64_t image, Span columns);
+
+    // Reads the row unless it lies here already. The sample beyond the last column of the scores repeats it.
+    void hold(const Plan& plan, int64_t y);
+
+    int64_t first() const { return first_; }  // the tile's first column of the scores
+    int64_t pitch() const { return pitch_; }  // from class to class
+    const float* values(int64_t y) const {    // [channels, pitch]
+        return values_.data() + (y & 1) * row_size_;
+    }
+    const Leading& leading(int64_t y) const { return leading_[static_cast<size_t>(y & 1)]; }
+
+  private:
+    template <typename Score>
+    void read(const Plan& plan, int64_t y);
+
+    int64_t image_ = 0;
+    int64_t first_ = 0;
+    int64_t count_ = 0;
+    int64_t pitch_ = 0;
+    int64_t row_size_ = 0;
+    std::array<int64_t, 2> held_{-1, -1};
+    std::vector<float> values_;   // [2, channels, pitch]
+    std::vector<float> numbers_;  // [2, 4, pitch]: best, lower, second, largest
+    std::vector<int32_t> ids_;    // [2, pitch]
+    std::array<Leading, 2> leading_{};
+};
+
+}  // namespace lsu
+
+#endif  // LSU_SAMPLES_H
