@@ -7,42 +7,36 @@ namespace {
 
 constexpr int32_t kNobody = LSU_VOID;  // leads where no class is finite
 
-struct Leaders {
-    int64_t count = 0;
-    std::array<int32_t, 8> ids{};
-    alignas(16) std::array<std::array<float, 4>, 8> corners{};  // what a class of higher id must not exceed
-    alignas(16) std::array<std::array<float, 4>, 8> below{};    // what a class of lower id must not exceed
+// The classes that others are held against, a bit each: read back, they are in rising order.
+class Leaders {
+  public:
+    LSU_INLINE void add(int32_t id) { words_[static_cast<size_t>(id >> 6)] |= uint64_t{1} << (id & 63); }
+
+    // Writes the ids and returns their number.
+    LSU_INLINE int64_t list(int32_t* ids) const {  // [8]
+        int64_t count = 0;
+        for (int32_t word = 0; word < 4; ++word)
+            for (uint64_t rest = words_[static_cast<size_t>(word)]; rest != 0; rest &= rest - 1) {
+                const int32_t id = 64 * word + __builtin_ctzll(rest);
+                if (id != kNobody) ids[count++] = id;
+            }
+        return count;
+    }
+
+  private:
+    std::array<uint64_t, 4> words_{};
 };
 
 LSU_INLINE Float4 samples_of(const Corners& corners, int64_t id) {
     const float* top = corners.top + id * corners.pitch;
     const float* bottom = corners.bottom + id * corners.pitch;
-    return Float4{top[0], top[1], bottom[0], bottom[1]};
+    const Long2 pairs{load<int64_t>(top), load<int64_t>(bottom)};
+    return load<Float4>(&pairs);
 }
 
-LSU_INLINE void add_leaders(const Corners& corners, const Int4& ids, float clear, Leaders& leaders) {
-    for (int64_t lane = 0; lane < 4; ++lane) {
-        bool known = false;
-        for (int64_t place = 0; place < leaders.count; ++place)
-            known |= leaders.ids[static_cast<size_t>(place)] == ids[lane];
-        if (known || ids[lane] == kNobody) continue;
-        const auto last = static_cast<size_t>(leaders.count++);
-        const Float4 samples = samples_of(corners, ids[lane]);
-        leaders.ids[last] = ids[lane];
-        store(leaders.corners[last].data(), samples);
-        store(leaders.below[last].data(), samples - clear);
-    }
-}
-
-LSU_INLINE float clear_lead_of(const Float4& largest) {
-    float most = 0.0f;
-    for (int64_t lane = 0; lane < 4; ++lane) most = largest[lane] > most ? largest[lane] : most;
-    return clear_lead(most);
-}
-
-// The best one or two classes at each corner.
+// The best one or two classes at each corner, and the largest magnitude there.
 template <bool kSecond>
-LSU_INLINE Leaders leaders_of(const Corners& corners, const ClassList& allowed) {
+LSU_INLINE float find_leaders(const Corners& corners, const ClassList& allowed, Leaders& leaders) {
     Float4 best = Float4{} + no_score();
     Float4 second = best;
     Float4 largest{};
@@ -62,35 +56,56 @@ LSU_INLINE Leaders leaders_of(const Corners& corners, const ClassList& allowed) 
         best_id = wins ? Int4{} + id : best_id;
         largest = size > largest ? size : largest;
     }
-    Leaders leaders;
-    const float clear = clear_lead_of(largest);
-    add_leaders(corners, best_id, clear, leaders);
-    if constexpr (kSecond) add_leaders(corners, second_id, clear, leaders);
-    return leaders;
+    float most = 0.0f;
+    for (int64_t lane = 0; lane < 4; ++lane) {
+        most = largest[lane] > most ? largest[lane] : most;
+        leaders.add(best_id[lane]);
+        if constexpr (kSecond) leaders.add(second_id[lane]);
+    }
+    return most;
 }
 
-// yields() at all four corners; a leader yields neither to itself nor to one with a NaN.
-LSU_INLINE bool yields_to(const Float4& value, int32_t id, const Leaders& leaders, size_t place) {
-    const auto& limit = leaders.ids[place] < id ? leaders.corners[place] : leaders.below[place];
-    return all_of(value <= load<Float4>(limit.data()));
+LSU_INLINE void add_candidate(int32_t id, const Float4& samples, Candidates& candidates) {
+    if (!all_of(samples == samples)) return;
+    const auto last = static_cast<size_t>(candidates.count++);
+    candidates.ids[last] = id;
+    store(candidates.corners[last].data(), samples);
+}
+
+// Drops what yields to `enough` leaders at all four corners. As ids rise past a leader's, it gets the lower
+// id, and its limit rises to its own scores. A leader does not yield to itself, and nothing yields to a NaN.
+LSU_INLINE void sift(const Corners& corners, const ClassList& allowed, const Leaders& leaders, float largest,
+                     int64_t enough, Candidates& candidates) {
+    Float4 limits[8];
+    int32_t ids[8];
+    const float clear = clear_lead(largest);
+    const int64_t count = leaders.list(ids);
+    for (int64_t leader = 0; leader < count; ++leader)
+        limits[leader] = samples_of(corners, ids[leader]) - clear;
+    int64_t passed = 0;
+    candidates.count = 0;
+    for (int64_t place = 0; place < allowed.count; ++place) {
+        const int32_t id = allowed.ids[static_cast<size_t>(place)];
+        const Float4 samples = samples_of(corners, id);
+        int64_t yielded = 0;
+        for (int64_t leader = 0; leader < count && yielded < enough; ++leader)
+            yielded += all_of(samples <= limits[leader]);
+        if (yielded < enough) add_candidate(id, samples, candidates);
+        if (passed < count && ids[passed] == id) limits[passed++] = samples;
+    }
 }
 
 template <bool kSecond>
 LSU_INLINE void find(const Corners& corners, const ClassList& allowed, Candidates& candidates) {
-    const Leaders leaders = leaders_of<kSecond>(corners, allowed);
-    const int64_t enough = kSecond ? 2 : 1;
-    candidates.count = 0;
-    for (int64_t place = 0; place < allowed.count; ++place) {
-        const int32_t id = allowed.ids[static_cast<size_t>(place)];
-        const Float4 value = samples_of(corners, id);
-        int64_t yielded = 0;
-        for (int64_t leader = 0; leader < leaders.count && yielded < enough; ++leader)
-            yielded += yields_to(value, id, leaders, static_cast<size_t>(leader));
-        if (yielded >= enough || !all_of(value == value)) continue;
-        const auto last = static_cast<size_t>(candidates.count++);
-        candidates.ids[last] = id;
-        store(candidates.corners[last].data(), value);
+    if (allowed.count == 2) {  // interpolating a class costs less than finding out that it need not be
+        candidates.count = 0;
+        for (const uint8_t id : {allowed.ids[0], allowed.ids[1]})
+            add_candidate(id, samples_of(corners, id), candidates);
+        return;
     }
+    Leaders leaders;
+    const float largest = find_leaders<kSecond>(corners, allowed, leaders);
+    sift(corners, allowed, leaders, largest, kSecond ? 2 : 1, candidates);
 }
 
 // One candidate's scores along the cell's upper and lower edge.
@@ -136,9 +151,12 @@ LSU_INLINE void answer_rows(const Candidates& candidates, const Edges* edges, co
 }
 
 // Does the leader of each sample stand `ahead` above the lower ids, and `far` above all others?
+template <bool kMargin>
 LSU_INLINE Int8 stands_out(const Leading& row, int64_t x, const Float8& ahead, const Float8& far) {
     const Float8 best = load<Float8>(row.best + x);
-    return (load<Float8>(row.lower + x) <= best - ahead) & (load<Float8>(row.second + x) <= best - far);
+    const Int8 leads = load<Float8>(row.lower + x) <= best - ahead;
+    if constexpr (!kMargin) return leads;
+    return leads & (load<Float8>(row.second + x) <= best - far);
 }
 
 template <bool kMargin>
@@ -152,10 +170,10 @@ LSU_INLINE void find_fills_of(const Leading& top, const Leading& bottom, int64_t
             larger(larger(load<Float8>(top.largest + x), load<Float8>(top.largest + x + 1)),
                    larger(load<Float8>(bottom.largest + x), load<Float8>(bottom.largest + x + 1)));
         const Float8 clear = 0x1p-20f * largest + 0x1p-126f;  // clear_lead()
-        // A second that is no further than the best is none the less below it by nothing: no condition.
-        const Float8 far = kMargin ? 2.0f * clear + scale : Float8{};
-        const Int8 fills_cell = same & stands_out(top, x, clear, far) & stands_out(top, x + 1, clear, far) &
-                                stands_out(bottom, x, clear, far) & stands_out(bottom, x + 1, clear, far);
+        const Float8 far = 2.0f * clear + scale;
+        const Int8 fills_cell =
+            same & stands_out<kMargin>(top, x, clear, far) & stands_out<kMargin>(top, x + 1, clear, far) &
+            stands_out<kMargin>(bottom, x, clear, far) & stands_out<kMargin>(bottom, x + 1, clear, far);
         store(fills + x, fills_cell ? leader : Int8{} + kMixed);
     }
 }

@@ -9,13 +9,13 @@
 #include <array>
 #include <cstdint>
 
+#include "label_survey.h"
 #include "plan.h"
 #include "samples.h"
 
 namespace lsu {
 
 constexpr int64_t kBandRows = 32;  // rows of a cell that are answered at once
-constexpr int32_t kMixed = -1;     // no single class is known to fill the cell
 
 // The samples at a cell's corners, of all classes.
 struct Corners {

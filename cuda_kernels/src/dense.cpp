@@ -319,7 +319,7 @@ const float* Dense::widened_row(const Plan& plan, const Row& row, int64_t id, in
 const float* Dense::source_row(const Plan& plan, const Row& row, int64_t id, int64_t source_y) {
     if (row.samples != nullptr) {
         row.samples->hold(plan, source_y);
-        return row.samples->values(source_y) + id * row.samples->pitch();
+        return row.samples->row(source_y).values + id * row.samples->row(source_y).pitch;
     }
     const lsu_head_input& in = plan.in;
     const int64_t begin = plan.columns.lower[static_cast<size_t>(columns_.begin)];

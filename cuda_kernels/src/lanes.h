@@ -39,10 +39,29 @@ LSU_INLINE void store(Element* to, const Vector& vector) {
     std::memcpy(to, &vector, sizeof vector);
 }
 
-LSU_INLINE bool all_of(const Int4& lanes) {
-    Long2 halves;
-    std::memcpy(&halves, &lanes, sizeof halves);
-    return (halves[0] & halves[1]) == -1;
+// One bit per lane, of lanes that are all ones or all zeros.
+LSU_INLINE int bits_of(const Int4& lanes) {
+#ifdef __SSE2__
+    Float4 signs;
+    std::memcpy(&signs, &lanes, sizeof signs);
+    return __builtin_ia32_movmskps(signs);
+#else
+    const Int4 bits = lanes & Int4{1, 2, 4, 8};
+    return bits[0] | bits[1] | bits[2] | bits[3];
+#endif
+}
+
+LSU_INLINE bool all_of(const Int4& lanes) { return bits_of(lanes) == 15; }
+
+LSU_INLINE Float8 join(const Float4& low, const Float4& high) {
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+// One bit per lane.
+LSU_INLINE int lanes_of(const Int8& lanes) {
+    const Int4 low = __builtin_shufflevector(lanes, lanes, 0, 1, 2, 3);
+    const Int4 high = __builtin_shufflevector(lanes, lanes, 4, 5, 6, 7);
+    return bits_of(low) | (bits_of(high) << 4);
 }
 
 LSU_INLINE Float8 larger(const Float8& value, const Float8& held) { return value > held ? value : held; }

@@ -92,10 +92,11 @@ Block Plan::block_at(int64_t index) const {
 }
 
 int64_t Plan::tile_end(int64_t begin) const {
-    const int64_t end = std::min(begin + kTileWidth, in.width);
+    const int64_t end = std::min(begin + kUsualTileWidth, in.width);
     if (!cells || end == in.width) return end;
-    const int64_t cell = first_column(columns.lower[static_cast<size_t>(end)]);
-    return cell > begin ? cell : end;
+    const int64_t sample = columns.lower[static_cast<size_t>(end)];
+    const int64_t cell = first_column(sample) == end ? end : first_column(sample + 1);
+    return cell - begin <= kTileWidth ? cell : end;
 }
 
 // Solves tap_at for x: the least x with (2x + 1) * source - target >= sample * 2 * target, on the window.

@@ -11,8 +11,9 @@
 
 namespace lsu {
 
-constexpr int64_t kTileWidth = 512;  // columns of the answer that are in work at once
-constexpr int64_t kLanes = 8;        // what a vector loop may read beyond the end of scratch memory
+constexpr int64_t kUsualTileWidth = 512;  // columns of the answer that are in work at once
+constexpr int64_t kTileWidth = 576;       // at most: a tile ends where a cell does, if one ends soon
+constexpr int64_t kLanes = 8;             // what a vector loop may read beyond the end of scratch memory
 
 // The classes that one label allows, in rising order: the order in which the tie rule wants them offered.
 struct ClassList {
@@ -49,8 +50,13 @@ class Plan {
         return in.table == nullptr ? every_class : constrained_[label];
     }
 
+    // The label's row of the table, [words()]; null: all classes are allowed.
+    const uint64_t* row_of(uint8_t label) const {
+        return in.table == nullptr ? nullptr : in.table + label * words();
+    }
+
     bool allows(uint8_t label, int64_t id) const {
-        return in.table == nullptr || (((in.table + label * words())[id / 64] >> (id % 64)) & 1u) != 0;
+        return in.table == nullptr || ((row_of(label)[id / 64] >> (id % 64)) & 1u) != 0;
     }
 
     int64_t words() const { return (in.channels + 63) / 64; }  // of a row of the table

@@ -11,14 +11,21 @@
 
 namespace lsu {
 
-// Of each sample, over the scanned classes. [count + kLanes]; the samples beyond the last repeat nothing
-// useful.
+// What leads at each sample of a row, over the scanned classes. [count + kLanes]; what lies beyond the last
+// sample repeats it.
 struct Leading {
     float* best;     // the best score, no_score() = no finite one
     float* lower;    // the best among the classes of lower id than the leader
-    float* second;   // the best among all others
+    float* second;   // the best among all others; only made if the margin is wanted
     float* largest;  // the largest magnitude
     int32_t* id;     // the leader, ties to the lowest id; 255 = none
+};
+
+struct SampleRow {
+    float* values;  // [channels, pitch], non-finite samples as NaN
+    int64_t pitch;
+    uint8_t* finite;  // [channels], 1 = all samples of the class are
+    Leading leading;
 };
 
 // Two neighbouring rows of one tile's columns; rows of the same parity share a place.
@@ -33,27 +40,18 @@ class Samples {
     // Reads the row unless it lies here already. The sample beyond the last column of the scores repeats it.
     void hold(const Plan& plan, int64_t y);
 
-    int64_t first() const { return first_; }  // the tile's first column of the scores
-    int64_t pitch() const { return pitch_; }  // from class to class
-    const float* values(int64_t y) const {    // [channels, pitch]
-        return values_.data() + (y & 1) * row_size_;
-    }
-    const Leading& leading(int64_t y) const { return leading_[static_cast<size_t>(y & 1)]; }
+    const SampleRow& row(int64_t y) const { return rows_[static_cast<size_t>(y & 1)]; }
 
   private:
-    template <typename Score>
-    void read(const Plan& plan, int64_t y);
-
     int64_t image_ = 0;
     int64_t first_ = 0;
     int64_t count_ = 0;
-    int64_t pitch_ = 0;
-    int64_t row_size_ = 0;
     std::array<int64_t, 2> held_{-1, -1};
-    std::vector<float> values_;   // [2, channels, pitch]
-    std::vector<float> numbers_;  // [2, 4, pitch]: best, lower, second, largest
-    std::vector<int32_t> ids_;    // [2, pitch]
-    std::array<Leading, 2> leading_{};
+    std::vector<float> values_;    // [2, channels, pitch]
+    std::vector<float> numbers_;   // [2, 4, pitch]: best, lower, second, largest
+    std::vector<int32_t> ids_;     // [2, pitch]
+    std::vector<uint8_t> finite_;  // [2, channels]
+    std::array<SampleRow, 2> rows_{};
 };
 
 }  // namespace lsu

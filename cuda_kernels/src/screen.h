@@ -1,0 +1,45 @@
+// A first screen of a band's cells, eight at a time: a class whose best corner lies clearly below another's
+// worst cannot win in the cell. What passes is looked at more closely (cells.h), and is two or three classes
+// as a rule.
+#ifndef LSU_SCREEN_H
+#define LSU_SCREEN_H
+
+#include <cstdint>
+#include <vector>
+
+#include "cells.h"
+#include "plan.h"
+#include "samples.h"
+
+namespace lsu {
+
+class Screen {
+  public:
+    // Allocates all that a call will need.
+    void prepare(const Plan& plan);
+
+    // Screens the cells between two rows of samples: those of each group of eight that has a wanted one. With
+    // `for_margin`, a class must lie below the worst corners of two others to be dropped.
+    void run(const Plan& plan, const SampleRow& top, const SampleRow& bottom,
+             const std::vector<int32_t>& wanted,  // cells, rising
+             bool for_margin);
+
+    // The classes that pass at a cell, of those in `row` of the table (null: of all). Or false: those that
+    // the others were held against are not allowed, so that the screen says nothing about this set.
+    bool passed(int64_t cell, const uint64_t* row, ClassList& classes) const;
+
+    // Over a cell's scanned classes.
+    int64_t count_passed(int64_t cell) const;
+
+  private:
+    int64_t pitch_ = 0;
+    int64_t words_ = 0;
+    bool for_margin_ = false;
+    std::vector<int32_t> first_;   // [pitch], the class of the highest worst corner, 255 = none
+    std::vector<int32_t> second_;  // [pitch], the next
+    std::vector<int32_t> bits_;    // [words, pitch], bit c % 32 of word c / 32: class c passes
+};
+
+}  // namespace lsu
+
+#endif  // LSU_SCREEN_H
