@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .bundle import Bundle
     from .dataset import Dataset, Frame, Sample, Split
     from .errors import BackendError, InputError, LsuError
-    from .head import Labelling, constrained_argmax
+    from .head import Head, Labelling, constrained_argmax
     from .label_space import VOID, LabelClass, LabelSpace
     from .model import Engine, ModelSpec
     from .relation import Relation
@@ -20,7 +20,7 @@ _HOMES = {
     "bundle": ("Bundle",),
     "dataset": ("Dataset", "Frame", "Sample", "Split"),
     "errors": ("BackendError", "InputError", "LsuError"),
-    "head": ("Labelling", "constrained_argmax"),
+    "head": ("Head", "Labelling", "constrained_argmax"),
     "label_space": ("VOID", "LabelClass", "LabelSpace"),
     "model": ("Engine", "ModelSpec"),
     "relation": ("Relation",),
@@ -35,6 +35,7 @@ __all__ = [
     "Dataset",
     "Engine",
     "Frame",
+    "Head",
     "InputError",
     "LabelClass",
     "LabelSpace",

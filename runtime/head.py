@@ -73,7 +73,7 @@ class Head:
             raise InputError(f"method is {method!r}; {', '.join(METHODS)} are allowed: leave it out")
         self._native = _native.Head(_checked_threads(threads), METHODS[method])
 
-    def __call__(  # noqa: PLR0913 - one operator, and all but two of these are options
+    def __call__(  # noqa: PLR0913 - one operator; its arguments are explained below
         self,
         scores: npt.NDArray[np.float32] | npt.NDArray[np.float16],
         size: Sides,
@@ -88,12 +88,10 @@ class Head:
         margin_scale: float = 1.0,
         out: Labelling | None = None,
     ) -> Labelling:
-        """The best-scoring allowed class of every pixel; `constrained_argmax` explains it.
+        """The best-scoring allowed class of every pixel.
 
-        Args:
-            out: arrays of an earlier answer of the same shapes, which are overwritten and returned.
-
-        The other arguments are those of `constrained_argmax`.
+        Arguments, answer and errors are those of `constrained_argmax`. Besides, `out` takes the arrays of an
+        earlier answer to a call of the same shapes and options: they are overwritten and returned.
         """
         batch, channels = _checked_scores(scores)
         height, width = answer = _checked_sides("size", size)

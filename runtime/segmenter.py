@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
-from .head import Labelling, constrained_argmax
+from .head import Head, Labelling
 from .model import Engine, Size, placed
 
 
@@ -29,7 +29,7 @@ class Segmenter:
     def __init__(self, engine: Engine, *, threads: int | None = None) -> None:
         """Keep the engine; `threads` are the head's, all that this process may use if None."""
         self.engine = engine
-        self.threads = threads
+        self.head = Head(threads)
 
     def scores(self, image: npt.NDArray[np.uint8]) -> Scores:
         """The scores of an image uint8 [H,W,3] RGB.
@@ -68,14 +68,13 @@ class Segmenter:
             BackendError: the engine failed.
         """
         scores = self.scores(image)
-        return constrained_argmax(
+        return self.head(
             scores.values,
             (image.shape[0], image.shape[1]),
             labels=labels,
             table=table,
             void_channel=self.engine.spec.void_channel,
             canvas=scores.canvas,
-            threads=self.threads,
             margin=margin,
             agreement=agreement,
         )

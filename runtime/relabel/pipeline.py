@@ -7,6 +7,7 @@ continued leaves the same files as one that was not.
 
 import json
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from lsu.runtime.dataset import Frame, Sample, Split, wildcards_of
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_text, write_atomically
-from lsu.runtime.head import constrained_argmax
+from lsu.runtime.head import Head, Labelling
 from lsu.runtime.image import png_from_pixels
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import Engine
@@ -145,6 +146,9 @@ class _Pipeline:
 
     def __init__(self, engine: Engine, request: Request, out: Path, workers: int) -> None:
         self._segmenter = Segmenter(engine, threads=1)
+        self._heads = (
+            threading.local()
+        )  # a head each for the pool's threads: one head answers one call at a time
         self._request = request
         self._out = out
         self._workers = workers
@@ -187,14 +191,15 @@ class _Pipeline:
         return Sample(image, np.zeros(image.shape[:2], np.uint8))
 
     def _finish(self, frame: Frame, labels: npt.NDArray[np.uint8], scores: Scores) -> Entry:
-        labelling = constrained_argmax(
+        if not hasattr(self._heads, "own"):
+            self._heads.own = Head(1)
+        labelling: Labelling = self._heads.own(
             scores.values,
             (labels.shape[0], labels.shape[1]),
             labels=None if self._table is None else labels,
             table=self._table,
             void_channel=self._segmenter.engine.spec.void_channel,
             canvas=scores.canvas,
-            threads=1,
             agreement=True,
         )
         data = png_from_pixels(labelling.classes)

@@ -141,15 +141,13 @@ def run_stream(  # noqa: PLR0913 - four parts of a loop, and options
 
 def head_of(segmenter: "Segmenter") -> "Callable[[SegmenterScores, tuple[int, int]], Pixels]":
     """The head as `Segmenter.segment` runs it without labels, as a step of its own."""
-    from lsu.runtime.head import constrained_argmax
 
     def head(scores: "SegmenterScores", size: tuple[int, int]) -> Pixels:
-        return constrained_argmax(
+        return segmenter.head(
             scores.values,
             size,
             void_channel=segmenter.engine.spec.void_channel,
             canvas=scores.canvas,
-            threads=segmenter.threads,
         ).classes
 
     return head
