@@ -66,7 +66,10 @@ LSU_INLINE int lanes_of(const Int8& lanes) {
 
 LSU_INLINE Float8 larger(const Float8& value, const Float8& held) { return value > held ? value : held; }
 
-LSU_INLINE Float8 magnitude(const Float8& value) { return value < 0.0f ? -value : value; }
+LSU_INLINE Float8 magnitude(const Float8& value) {
+    const Int8 bits = load<Int8>(&value) & 0x7fffffff;
+    return load<Float8>(&bits);
+}
 
 }  // namespace lsu
 

@@ -16,41 +16,73 @@ struct RowPass {
     bool with_second;
 };
 
-// Classes come in rising order, so that what the leader displaced is the best among the lower ids.
-template <bool kSecond>
-LSU_INLINE bool offer_samples(const float* values,  // [count + kLanes]
-                              int64_t count, int32_t id, const Leading leading) {
-    Int8 odd{};
-    for (int64_t x = 0; x < count; x += kLanes) {
-        const Float8 value = load<Float8>(values + x);
-        const Float8 best = load<Float8>(leading.best + x);
-        const Int8 wins = value > best;
-        odd |= value != value;
-        store(leading.lower + x, wins ? best : load<Float8>(leading.lower + x));
-        if constexpr (kSecond)
-            store(leading.second + x, wins ? best : larger(value, load<Float8>(leading.second + x)));
-        store(leading.best + x, wins ? value : best);
-        store(leading.id + x, wins ? Int8{} + id : load<Int8>(leading.id + x));
-        store(leading.largest + x, larger(magnitude(value), load<Float8>(leading.largest + x)));
+constexpr int64_t kTogether = 4;  // classes that are offered in one go, while the leaders lie in registers
+
+// Classes come in rising order, so that what the leader displaced is the best among the lower ids. Those with
+// a NaN are noted as not finite.
+template <int64_t kCount, bool kSecond>
+LSU_INLINE void offer_classes(const SampleRow& row, const uint8_t* ids, int64_t count) {
+    const Leading leading = row.leading;
+    const float* values[kCount];  // [count + kLanes]
+    Int8 odd[kCount];
+    for (int64_t place = 0; place < kCount; ++place) {
+        values[place] = row.values + ids[place] * row.pitch;
+        odd[place] = Int8{};
     }
-    return lanes_of(odd) == 0;
+    for (int64_t x = 0; x < count; x += kLanes) {
+        Float8 best = load<Float8>(leading.best + x);
+        Float8 lower = load<Float8>(leading.lower + x);
+        Float8 largest = load<Float8>(leading.largest + x);
+        Int8 leader = load<Int8>(leading.id + x);
+        Float8 second{};
+        if constexpr (kSecond) second = load<Float8>(leading.second + x);
+        for (int64_t place = 0; place < kCount; ++place) {
+            const Float8 value = load<Float8>(values[place] + x);
+            const Int8 wins = value > best;
+            odd[place] |= value != value;
+            lower = wins ? best : lower;
+            if constexpr (kSecond) second = wins ? best : larger(value, second);
+            best = wins ? value : best;
+            leader = wins ? Int8{} + int32_t{ids[place]} : leader;
+            largest = larger(magnitude(value), largest);
+        }
+        store(leading.best + x, best);
+        store(leading.lower + x, lower);
+        store(leading.largest + x, largest);
+        store(leading.id + x, leader);
+        if constexpr (kSecond) store(leading.second + x, second);
+    }
+    for (int64_t place = 0; place < kCount; ++place) row.finite[ids[place]] = lanes_of(odd[place]) == 0;
+}
+
+template <int64_t kCount>
+LSU_INLINE void offer(const RowPass& pass, const SampleRow& row, int64_t place) {
+    const uint8_t* ids = pass.classes.ids.data() + place;
+    if (pass.with_second)
+        offer_classes<kCount, true>(row, ids, pass.count + 1);
+    else
+        offer_classes<kCount, false>(row, ids, pass.count + 1);
+}
+
+template <typename Score>
+LSU_INLINE void widen(const Score* scores, const RowPass& pass, const SampleRow& row, uint8_t id) {
+    const Score* samples = scores + id * pass.plane;
+    float* __restrict values = row.values + id * row.pitch;
+    for (int64_t x = 0; x < pass.count; ++x) values[x] = read_score(samples[x]);
+    store(values + pass.count, Float8{} + values[pass.count - 1]);
 }
 
 template <typename Score>
 LSU_INLINE void pass_row(const Score* scores,  // [channels planes, count]
                          const RowPass& pass) {
-    const SampleRow row =
-        pass.row;  // copies, as a store through one of its pointers could change the original
-    for (int64_t place = 0; place < pass.classes.count; ++place) {
-        const uint8_t id = pass.classes.ids[static_cast<size_t>(place)];
-        const Score* samples = scores + id * pass.plane;
-        float* __restrict values = row.values + id * row.pitch;
-        for (int64_t x = 0; x < pass.count; ++x) values[x] = read_score(samples[x]);
-        store(values + pass.count, Float8{} + values[pass.count - 1]);
-        const int64_t count = pass.count + 1;
-        row.finite[id] = pass.with_second ? offer_samples<true>(values, count, id, row.leading)
-                                          : offer_samples<false>(values, count, id, row.leading);
+    const SampleRow row = pass.row;  // a copy: a store through one of its pointers could change the original
+    const int64_t classes = pass.classes.count;
+    for (int64_t place = 0; place < classes; ++place) {
+        widen(scores, pass, row, pass.classes.ids[static_cast<size_t>(place)]);
+        if (place % kTogether == kTogether - 1) offer<kTogether>(pass, row, place - kTogether + 1);
     }
+    for (int64_t place = classes / kTogether * kTogether; place < classes; ++place)
+        offer<1>(pass, row, place);
 }
 
 LSU_CLONES void pass_floats(const float* scores, const RowPass& pass) { pass_row(scores, pass); }
