@@ -45,8 +45,10 @@ add_custom_command(
   OUTPUT "${fatbin}"
   COMMAND "${LSU_NVCC}" --fatbin -std=c++17 -O3 --fmad=false --Werror all-warnings ${code_options}
           "-I${CMAKE_CURRENT_SOURCE_DIR}/include" "-I${CMAKE_CURRENT_SOURCE_DIR}/src" -o "${fatbin}" "${source}"
-  DEPENDS "${source}" src/rules.h include/lsu/constrained_argmax.h
+  DEPENDS "${source}" src/device_block.h src/device_cells.h src/device_dense.h src/device_mixed.h
+          src/device_plan.h src/device_samples.h src/rules.h include/lsu/constrained_argmax.h
   COMMENT "Compiling the CUDA kernels to one fat binary"
   VERBATIM)
 add_custom_target(lsu_fatbin ALL DEPENDS "${fatbin}")
-install(FILES "${fatbin}" DESTINATION lsu/runtime/data)
+# The launcher looks for it in data/ beside the library that it is in.
+install(FILES "${fatbin}" DESTINATION "${LSU_LIBRARY_DIR}/data")

@@ -67,6 +67,36 @@ class Head:
     ) -> None:
         """Fill classes, counts and margin; lsu.runtime.head says what they mean."""
 
+class CudaHead:
+    """The kernels, loaded on one CUDA device."""
+
+    def __init__(self, device: int, kernels: str | None = None) -> None: ...
+    def run(
+        self,
+        *,
+        scores: int,
+        labels: int,
+        table: int,
+        classes: int,
+        counts: int,
+        margin: int,
+        score_type: int,
+        stack: tuple[int, int],
+        score_size: tuple[int, int],
+        table_rows: int,
+        size: tuple[int, int],
+        canvas: tuple[int, int],
+        offset: tuple[int, int],
+        void_channel: int,
+        margin_scale: float,
+        agreement: bool,
+        packed: bool,
+        stream: int,
+    ) -> None:
+        """
+        Put the work on a stream. Arrays are addresses on the device, 0 = none; lsu.runtime.device_head says what they hold.
+        """
+
 AUTO: int = 0
 
 CELLS: int = 1

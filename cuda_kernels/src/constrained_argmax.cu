@@ -1,132 +1,63 @@
-// The dense CUDA implementation: one thread per pixel, the same rules as on the host.
+// The CUDA kernels. Their bodies are in device_cells.h, device_mixed.h and device_dense.h, as phases that
+// also run on the host; here are only the threads, the barriers between the phases, and the names that the
+// launcher looks up.
 //
-// No launcher calls these kernels yet, and they have not been run on a device: they are compiled so that the
-// rules stay fit for one. What would settle it is bit equality with the CPU implementation on a GPU.
-//
-// Launch: blocks of kBlockX x kBlockY, any grid that leaves a block fewer than 2^32 pixels (they are strided
-// over), no dynamic shared memory, after the host has checked the arguments and cleared the counts.
-#include "lsu/constrained_argmax.h"
-#include "rules.h"
+// Launch: kBlockThreads threads, a grid of grid_of() or smaller in y and z, no dynamic shared memory, after
+// the counts were cleared.
+#include "device_dense.h"
+#include "device_mixed.h"
 
-namespace lsu {
+namespace lsu::device {
 namespace {
 
-constexpr int kBlockX = 32;
-constexpr int kBlockY = 8;
+// Blocks that are to fit a multiprocessor at once: as many as its shared memory has room for and its
+// registers without spilling.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kCellBlocks = 2;
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kCellBlocks = 3;
+#else
+constexpr int kCellBlocks = 4;
+#endif
+constexpr int kDenseBlocks = 4;
 
-struct Leader {
-    float best = no_score();
-    float second = no_score();
-    int64_t id = LSU_VOID;
-
-    __device__ void offer(float value, int64_t candidate) {
-        if (beats(value, best)) {
-            second = best;
-            best = value;
-            id = candidate;
-        } else if (beats(value, second)) {
-            second = value;
+template <typename Kernel>
+__device__ void run_block(const DeviceCall& call) {
+    __shared__ typename Kernel::Tile tile;
+    const int thread = static_cast<int>(threadIdx.x);
+    const auto rows = static_cast<int>((call.in.height + call.plan.tile_height - 1) / call.plan.tile_height);
+    for (int image = static_cast<int>(blockIdx.z); image < call.in.batch;
+         image += static_cast<int>(gridDim.z))
+        for (int row = static_cast<int>(blockIdx.y); row < rows; row += static_cast<int>(gridDim.y)) {
+            if (thread == 0) tile.place = place_of(call, image, row, static_cast<int>(blockIdx.x));
+            __syncthreads();
+            LSU_UNROLL
+            for (int phase = 0; phase < Kernel::kPhases; ++phase) {
+                Kernel::run(phase, call, tile, thread);
+                __syncthreads();
+            }
         }
-    }
-};
-
-struct Pixel {
-    Tap row;
-    Tap column;
-};
-
-template <typename Score>
-__device__ float score_at(const lsu_head_input& in, const Pixel& pixel, int64_t id) {
-    const Score* scores = static_cast<const Score*>(in.scores) + id * in.score_height * in.score_width;
-    const Score* lower = scores + pixel.row.lower * in.score_width;
-    const Score* upper = scores + pixel.row.upper * in.score_width;
-    const Tap& x = pixel.column;
-    const float a =
-        mix(x.lower_weight, read_score(lower[x.lower]), x.upper_weight, read_score(lower[x.upper]));
-    const float b =
-        mix(x.lower_weight, read_score(upper[x.lower]), x.upper_weight, read_score(upper[x.upper]));
-    return mix(pixel.row.lower_weight, a, pixel.row.upper_weight, b);
-}
-
-__device__ bool allows(const uint64_t* row,  // [(channels + 63) / 64], or null: all
-                       int64_t id) {
-    return row == nullptr || ((row[id / 64] >> (id % 64)) & 1u) != 0;
-}
-
-// The number of allowed classes; `only` is one of them.
-__device__ int64_t count_allowed(const uint64_t* row, int64_t channels, int64_t& only) {
-    if (row == nullptr) {
-        only = 0;
-        return channels;
-    }
-    int64_t count = 0;
-    for (int64_t word = 0; word < (channels + 63) / 64; ++word) {
-        count += __popcll(row[word]);
-        if (row[word] != 0) only = 64 * word + __ffsll(static_cast<long long>(row[word])) - 1;
-    }
-    return count;
-}
-
-template <typename Score>
-__device__ void answer_pixel(const lsu_head_input& in, const lsu_head_output& out, int64_t y, int64_t x,
-                             unsigned int* counts) {  // [256, 4], of this block
-    const int64_t at = y * in.width + x;
-    const unsigned int label = in.labels != nullptr ? in.labels[at] : 0;
-    const int64_t words = (in.channels + 63) / 64;
-    const uint64_t* row = in.table != nullptr ? in.table + label * words : nullptr;
-    const Pixel pixel{tap_at(y + in.offset_y, in.score_height, in.canvas_height),
-                      tap_at(x + in.offset_x, in.score_width, in.canvas_width)};
-    int64_t only = LSU_VOID;
-    const int64_t allowed_count = count_allowed(row, in.channels, only);
-
-    Leader leader;
-    Leader free;
-    for (int64_t id = 0; id < in.channels && (allowed_count > 1 || out.agreement != 0); ++id) {
-        const bool allowed = allowed_count > 1 && allows(row, id);
-        if (!allowed && out.agreement == 0) continue;
-        const float value = score_at<Score>(in, pixel, id);
-        if (allowed) leader.offer(value, id);
-        if (out.agreement != 0) free.offer(value, id);
-    }
-    const uint8_t answer = written_class(allowed_count > 1 ? leader.id : only, in.void_channel);
-    out.classes[at] = answer;
-    if (out.margin != nullptr)
-        out.margin[at] = answer == LSU_VOID ? 0 : margin_byte(leader.best, leader.second, in.margin_scale);
-    atomicAdd(counts + 4 * label + outcome_of(answer, allowed_count), 1u);
-    if (out.agreement != 0 && answer == written_class(free.id, in.void_channel))
-        atomicAdd(counts + 4 * label + kAgreed, 1u);
-}
-
-template <typename Score>
-__device__ void answer(const lsu_head_input& in, const lsu_head_output& out) {
-    constexpr int kCells = 4 * LSU_COUNTED_LABELS;
-    __shared__ unsigned int counts[kCells];
-    const int thread = static_cast<int>(threadIdx.y) * kBlockX + static_cast<int>(threadIdx.x);
-    for (int cell = thread; cell < kCells; cell += kBlockX * kBlockY) counts[cell] = 0;
-    __syncthreads();
-    const int64_t rows = static_cast<int64_t>(gridDim.y) * kBlockY;
-    const int64_t columns = static_cast<int64_t>(gridDim.x) * kBlockX;
-    for (int64_t y = static_cast<int64_t>(blockIdx.y) * kBlockY + threadIdx.y; y < in.height; y += rows)
-        for (int64_t x = static_cast<int64_t>(blockIdx.x) * kBlockX + threadIdx.x; x < in.width; x += columns)
-            answer_pixel<Score>(in, out, y, x, counts);
-    __syncthreads();
-    const int kept = out.agreement != 0 ? 4 : 3;
-    for (int cell = thread; cell < kCells; cell += kBlockX * kBlockY) {
-        auto* total = reinterpret_cast<unsigned long long*>(out.counts + kept * (cell / 4) + cell % 4);
-        if (cell % 4 < kept && counts[cell] != 0)
-            atomicAdd(total, static_cast<unsigned long long>(counts[cell]));
-    }
 }
 
 }  // namespace
-}  // namespace lsu
+}  // namespace lsu::device
 
-extern "C" __global__ void __launch_bounds__(lsu::kBlockX* lsu::kBlockY)
-    lsu_constrained_argmax_float32(lsu_head_input input, lsu_head_output output) {
-    lsu::answer<float>(input, output);
+extern "C" __global__ void __launch_bounds__(lsu::kBlockThreads, lsu::device::kCellBlocks)
+    lsu_cells_float32(const __grid_constant__ lsu::DeviceCall call) {
+    lsu::device::run_block<lsu::device::CellKernel<float>>(call);
 }
 
-extern "C" __global__ void __launch_bounds__(lsu::kBlockX* lsu::kBlockY)
-    lsu_constrained_argmax_float16(lsu_head_input input, lsu_head_output output) {
-    lsu::answer<lsu::Half>(input, output);
+extern "C" __global__ void __launch_bounds__(lsu::kBlockThreads, lsu::device::kCellBlocks)
+    lsu_cells_float16(const __grid_constant__ lsu::DeviceCall call) {
+    lsu::device::run_block<lsu::device::CellKernel<lsu::Half>>(call);
+}
+
+extern "C" __global__ void __launch_bounds__(lsu::kBlockThreads, lsu::device::kDenseBlocks)
+    lsu_dense_float32(const __grid_constant__ lsu::DeviceCall call) {
+    lsu::device::run_block<lsu::device::DenseKernel<float>>(call);
+}
+
+extern "C" __global__ void __launch_bounds__(lsu::kBlockThreads, lsu::device::kDenseBlocks)
+    lsu_dense_float16(const __grid_constant__ lsu::DeviceCall call) {
+    lsu::device::run_block<lsu::device::DenseKernel<lsu::Half>>(call);
 }

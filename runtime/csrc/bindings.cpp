@@ -17,6 +17,8 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
+void define_cuda(nb::module_& module);  // cuda_bindings.cpp
+
 namespace lsu {
 
 struct Half {
@@ -131,6 +133,7 @@ NB_MODULE(_native, module) {
     head.def(nb::init<int64_t, int32_t>(), "threads"_a, "method"_a = static_cast<int32_t>(LSU_AUTO));
     define_answer<float>(head);
     define_answer<lsu::Half>(head);
+    define_cuda(module);
     module.attr("AUTO") = static_cast<int32_t>(LSU_AUTO);
     module.attr("CELLS") = static_cast<int32_t>(LSU_CELLS);
     module.attr("DENSE") = static_cast<int32_t>(LSU_DENSE);
