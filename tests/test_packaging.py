@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+C_HEADER = "lsu/runtime/include/lsu/constrained_argmax.h"
 PERMISSIVE = (
     "MIT",
     "BSD",
@@ -53,11 +54,13 @@ def wheel(tmp_path_factory) -> Path:
 def test_the_wheel_holds_the_three_layers_the_native_part_and_the_catalogue(wheel) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert any(re.fullmatch(r"lsu/runtime/_native\..*so", n) for n in names)
+    assert {"lsu/runtime/liblsu.so", C_HEADER} <= names
     for name in ("lsu/runtime/cli.py", "lsu/training/cli.py", "lsu/export/cli.py", "lsu/runtime/_native.pyi"):
         assert name in names
     for path in (ROOT / "runtime/catalogue").rglob("*.toml"):
         assert "lsu/" + str(path.relative_to(ROOT)) in names
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"lsu"}
+    names.remove(C_HEADER)
     assert not [n for n in names if re.search(r"csrc|CMake|\.cpp$|\.h$|\.cu$|tests/|__pycache__", n)]
     assert "lsu/__init__.py" not in names  # a namespace package
 

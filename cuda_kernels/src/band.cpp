@@ -9,10 +9,12 @@ namespace lsu {
 namespace {
 
 // Measured costs, in units of one class interpolated over one cell by the dense loop.
-constexpr float kCostOfCell = 2.0f;    // that is deferred
-constexpr float kCostOfPart = 5.0f;    // one label's pixels in a cell of several
-constexpr float kCostOfLabels = 3.0f;  // to the dense loop, of a cell
-constexpr float kCostOfNoise = 10.0f;  // the same where labels change from pixel to pixel
+constexpr float kCostOfCell = 3.0f;  // that is deferred, besides one for each class that passes the screen
+constexpr float kCostOfPart = 2.0f;  // one label's pixels in a cell of several
+constexpr float kPartsWithOwnScores = 2.0f;  // as a rule the labels of a cell share their candidates
+constexpr float kCostOfRuns = 7.0f;          // to the dense loop, of the labels in a cell
+constexpr float kCostOfNoise = 8.0f;         // the same where they change from pixel to pixel, besides
+constexpr float kCostOfMask = 0.3f;          // this for each class
 
 uint64_t load_bytes(const uint8_t* from, int64_t count) {
     if (count >= kLanes) return load<uint64_t>(from);
@@ -121,16 +123,16 @@ void Band::sort_cells(const Plan& plan, const Sheet& sheet) {
 bool Band::dense_is_faster(const Plan& plan) const {
     const auto parts = static_cast<float>(survey_.parts());
     const auto cells = static_cast<float>(cells_);
-    float cost = kCostOfPart * parts;
-    float candidates = 0.0f;
-    for (const int32_t cell : deferred_) {
-        cost += kCostOfCell;
-        if (top_ != nullptr) candidates += static_cast<float>(screen_.count_passed(cell));
-    }
-    if (parts > cells) candidates *= parts / cells;
-    const float dense = static_cast<float>(top_ != nullptr ? plan.scanned.count : 0) +
-                        (parts > cells ? kCostOfNoise : kCostOfLabels);
-    return cost + candidates > dense * cells;
+    const float classes = top_ != nullptr ? static_cast<float>(plan.scanned.count) : 0.0f;
+    float scores = 0.0f;
+    for (const int32_t cell : deferred_)
+        scores += kCostOfCell + (top_ != nullptr ? static_cast<float>(screen_.count_passed(cell)) : 0.0f);
+    const bool noise = parts > 4.0f * cells;
+    const float cost = kCostOfPart * parts + scores * (noise ? kPartsWithOwnScores : 1.0f);
+    const float labels = plan.in.labels == nullptr ? 0.0f
+                         : noise                   ? kCostOfNoise + kCostOfMask * classes
+                                                   : kCostOfRuns;
+    return cost > (classes + labels) * cells;
 }
 
 bool Band::fill_for(const Plan& plan, int64_t cell, uint8_t label, const Sheet& sheet, Fill& fill) const {

@@ -26,12 +26,21 @@ lsu_status check_pointers(const lsu_head_input& input, const lsu_head_output& ou
     return aligned ? LSU_OK : LSU_MISALIGNED_POINTER;
 }
 
+// Every offset into the arrays fits 63 bits.
+bool is_addressable(const lsu_head_input& input) {
+    const auto batch = static_cast<double>(input.batch);
+    const double map = static_cast<double>(input.height) * static_cast<double>(input.width + 3);
+    const double scores = 4.0 * static_cast<double>(input.channels) *
+                          static_cast<double>(input.score_height) * static_cast<double>(input.score_width);
+    return batch * map <= 0x1p62 && batch * scores <= 0x1p62;
+}
+
 lsu_status check_extents(const lsu_head_input& input) {
     const bool extents = is_extent(input.batch, 0) && is_extent(input.score_height, 1) &&
                          is_extent(input.score_width, 1) && is_extent(input.height, 0) &&
                          is_extent(input.width, 0) && is_extent(input.canvas_height, 0) &&
                          is_extent(input.canvas_width, 0);
-    if (!extents) return LSU_BAD_EXTENT;
+    if (!extents || !is_addressable(input)) return LSU_BAD_EXTENT;
     const bool window = is_window(input.offset_y, input.height, input.canvas_height) &&
                         is_window(input.offset_x, input.width, input.canvas_width);
     return window ? LSU_OK : LSU_BAD_WINDOW;

@@ -40,6 +40,7 @@ struct lsu_head {
 
     void run(const lsu_head_input& input, const lsu_head_output& output) {
         const std::lock_guard lock(in_use_);
+        const lsu::IeeeArithmetic ieee;  // the weights of the columns are made here
         plan_.prepare(input, output, method_);
         const int64_t members = crew_.gather(std::clamp<int64_t>(plan_.blocks(), 1, threads_));
         workers_.resize(std::max(workers_.size(), static_cast<size_t>(members)));
@@ -80,8 +81,12 @@ lsu_status lsu_head_create(int64_t threads, int32_t method, lsu_head** head) {
     *head = nullptr;
     if (threads < 1) return LSU_BAD_THREADS;
     if (method != LSU_AUTO && method != LSU_CELLS && method != LSU_DENSE) return LSU_BAD_METHOD;
-    *head = new (std::nothrow) lsu_head(threads, method);
-    return *head == nullptr ? LSU_NO_MEMORY : LSU_OK;
+    try {
+        *head = new lsu_head(threads, method);
+        return LSU_OK;
+    } catch (const std::bad_alloc&) {
+        return LSU_NO_MEMORY;
+    }
 }
 
 lsu_status lsu_head_run(lsu_head* head, const lsu_head_input* input, const lsu_head_output* output) {

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -26,13 +27,17 @@ class Crew {
     void run(const std::function<void(int64_t)>& job) noexcept;
 
   private:
+    struct Waiting {
+        std::mutex mutex;
+        std::condition_variable begins;
+        std::condition_variable ends;
+    };
+
     void serve(int64_t member, int64_t seen);
 
     int64_t owner_;  // the process that started the threads
     std::vector<std::thread> threads_;
-    std::mutex mutex_;
-    std::condition_variable begins_;
-    std::condition_variable ends_;
+    std::unique_ptr<Waiting> waiting_;
     const std::function<void(int64_t)>* job_ = nullptr;
     int64_t round_ = 0;
     int64_t busy_ = 0;

@@ -39,24 +39,40 @@ LSU_CLONES void offer_class(const RowPair& rows, int32_t id, int64_t count,
         offer_value(mix(weight_a, a[x], weight_b, b[x]), id, best[x], leader[x]);
 }
 
-// Only where the bit of the class is set in the pixel's word.
-LSU_CLONES void offer_class_masked(const RowPair& rows, int32_t id, int64_t count,
-                                   const int32_t* words,        // [count]
-                                   float* __restrict best,      // [count]
-                                   int32_t* __restrict leader)  // [count]
-{
-    const float* a = rows.upper_row;
-    const float* b = rows.lower_row;
-    const float weight_a = rows.upper_row_weight;
-    const float weight_b = rows.lower_row_weight;
+// Where the bit of the class is set in the pixel's word, and no score elsewhere. Spelled out in vectors, as
+// the compiler makes branches of it. All arrays: [count + kLanes].
+LSU_INLINE Float8 masked_value(const RowPair& rows, int64_t x, const int32_t* words, int32_t bit) {
+    const Float8 value = rows.upper_row_weight * load<Float8>(rows.upper_row + x) +
+                         rows.lower_row_weight * load<Float8>(rows.lower_row + x);
+    return (load<Int8>(words + x) & bit) != 0 ? value : Float8{} + no_score();
+}
+
+template <bool kSecond>
+LSU_INLINE void offer_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
+                             float* best_scores, float* second_scores, int32_t* leaders) {
     const auto bit = static_cast<int32_t>(uint32_t{1} << (id % 32));
-    for (int64_t x = 0; x < count; ++x) {
-        const float value = mix(weight_a, a[x], weight_b, b[x]);
-        offer_value((words[x] & bit) != 0 ? value : no_score(), id, best[x], leader[x]);
+    for (int64_t x = 0; x < count; x += kLanes) {
+        const Float8 value = masked_value(rows, x, words, bit);
+        const Float8 best = load<Float8>(best_scores + x);
+        const Int8 wins = value > best;
+        if constexpr (kSecond)
+            store(second_scores + x, wins ? best : larger(value, load<Float8>(second_scores + x)));
+        store(best_scores + x, wins ? value : best);
+        store(leaders + x, wins ? Int8{} + id : load<Int8>(leaders + x));
     }
 }
 
-// Both of these go before offer_class: they need the best of the classes before this one.
+LSU_CLONES void offer_class_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
+                                   float* best, int32_t* leader) {
+    offer_masked<false>(rows, id, count, words, best, nullptr, leader);
+}
+
+LSU_CLONES void offer_with_second_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
+                                         float* best, float* second, int32_t* leader) {
+    offer_masked<true>(rows, id, count, words, best, second, leader);
+}
+
+// Goes before offer_class: it needs the best of the classes before this one.
 LSU_CLONES void offer_second(const RowPair& rows, int64_t count,
                              const float* __restrict best,  // [count]
                              float* __restrict second)      // [count]
@@ -67,23 +83,6 @@ LSU_CLONES void offer_second(const RowPair& rows, int64_t count,
     const float weight_b = rows.lower_row_weight;
     for (int64_t x = 0; x < count; ++x) {
         const float value = mix(weight_a, a[x], weight_b, b[x]);
-        const float held = beats(value, second[x]) ? value : second[x];
-        second[x] = beats(value, best[x]) ? best[x] : held;
-    }
-}
-
-LSU_CLONES void offer_second_masked(const RowPair& rows, int32_t id, int64_t count,
-                                    const int32_t* words,          // [count]
-                                    const float* __restrict best,  // [count]
-                                    float* __restrict second)      // [count]
-{
-    const float* a = rows.upper_row;
-    const float* b = rows.lower_row;
-    const float weight_a = rows.upper_row_weight;
-    const float weight_b = rows.lower_row_weight;
-    const auto bit = static_cast<int32_t>(uint32_t{1} << (id % 32));
-    for (int64_t x = 0; x < count; ++x) {
-        const float value = (words[x] & bit) != 0 ? mix(weight_a, a[x], weight_b, b[x]) : no_score();
         const float held = beats(value, second[x]) ? value : second[x];
         second[x] = beats(value, best[x]) ? best[x] : held;
     }
@@ -144,9 +143,9 @@ void clear(Running& running, Span run) {
 }
 
 void allocate(Running& running) {
-    running.best.resize(kTileWidth);
-    running.second.resize(kTileWidth);
-    running.id.resize(kTileWidth);
+    running.best.resize(kTileWidth + kLanes);
+    running.second.resize(kTileWidth + kLanes);
+    running.id.resize(kTileWidth + kLanes);
 }
 
 int64_t count_runs(const uint8_t* labels,  // [count]
@@ -171,7 +170,7 @@ struct Dense::Row {
 void Dense::prepare(const Plan& plan) {
     const auto channels = static_cast<size_t>(plan.in.channels);
     source_.resize(static_cast<size_t>(plan.tile_samples));
-    wide_.resize(2 * channels * kTileWidth);
+    wide_.resize(2 * channels * kTileWidth + kLanes);
     held_.resize(2 * channels);
     allocate(running_);
     allocate(free_);
@@ -181,7 +180,7 @@ void Dense::prepare(const Plan& plan) {
 void Dense::prepare_masks(const Plan& plan) {
     const int64_t groups = 2 * plan.words();
     masks_.resize(static_cast<size_t>(groups * LSU_COUNTED_LABELS));
-    words_.resize(kTileWidth);
+    words_.resize(kTileWidth + kLanes);
     for (int64_t label = 0; label < LSU_COUNTED_LABELS; ++label) {
         const ClassList& allowed = plan.allowed_for(static_cast<uint8_t>(label));
         only_[static_cast<size_t>(label)] = allowed.count == 0   ? int32_t{LSU_VOID}
@@ -272,9 +271,10 @@ void Dense::answer_mixed_row(const Plan& plan, const Row& row, Tally& tally) {
                            widened_row(plan, row, id, row.taps.upper), row.taps.lower_weight,
                            row.taps.upper_weight};
         if (row.margin != nullptr)
-            offer_second_masked(rows, id, row.width, words_.data(), running_.best.data(),
-                                running_.second.data());
-        offer_class_masked(rows, id, row.width, words_.data(), running_.best.data(), running_.id.data());
+            offer_with_second_masked(rows, id, row.width, words_.data(), running_.best.data(),
+                                     running_.second.data(), running_.id.data());
+        else
+            offer_class_masked(rows, id, row.width, words_.data(), running_.best.data(), running_.id.data());
     }
     for (int64_t x = 0; x < row.width; ++x) {
         const int32_t only = only_[row.labels[x]];

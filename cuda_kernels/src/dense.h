@@ -16,9 +16,10 @@ namespace lsu {
 // The running best of each column of a tile. A class id is 32 bits wide here, the width of a score, because
 // the compiler vectorises a loop over lanes of one width.
 struct Running {
-    std::vector<float> best;    // [kTileWidth], no_score() = none yet
-    std::vector<float> second;  // [kTileWidth], no_score() = none yet; only kept up if the margin is wanted
-    std::vector<int32_t> id;    // [kTileWidth], 255 = none yet
+    std::vector<float> best;  // [kTileWidth + kLanes], no_score() = none yet
+    std::vector<float>
+        second;  // [kTileWidth + kLanes], no_score() = none yet; only kept up if the margin is wanted
+    std::vector<int32_t> id;  // [kTileWidth + kLanes], 255 = none yet
 };
 
 class Dense {

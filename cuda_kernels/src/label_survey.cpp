@@ -31,6 +31,8 @@ void LabelSurvey::run(const Plan& plan, const uint8_t* labels, int64_t rows, int
         scores_matter_ = plan.allowed_for(0).count > 1;
         return;
     }
+    labels_ = labels;
+    rows_ = rows;
     std::memcpy(first_row_.data(), labels, static_cast<size_t>(width));
     std::memset(differs_.data(), 0, static_cast<size_t>(width));
     for (int64_t y = 1; y < rows; ++y)
@@ -51,13 +53,21 @@ void LabelSurvey::survey_cell(const Plan& plan, size_t cell, int64_t begin, int6
         if (cell == 0 || of_cells_[cell - 1] != label) scores_matter_ |= plan.allowed_for(label).count > 1;
         return;
     }
-    scores_matter_ |= plan.scanned.count > 0;
+    scores_matter_ = scores_matter_ || has_choice(plan, begin, end);
     ++parts_;
     for (int64_t x = begin; x < end - 1; x += kLanes) {
         const auto row = load<uint64_t>(first_row_.data() + x);
         const uint64_t changes = (row ^ load<uint64_t>(first_row_.data() + x + 1)) & first_bytes(end - 1 - x);
         parts_ += kLanes - sum_of_bytes(bytes_equal(changes, 0) & kEachByte);
     }
+}
+
+bool LabelSurvey::has_choice(const Plan& plan, int64_t begin, int64_t end) const {
+    if (plan.scanned.count == 0) return false;
+    for (int64_t y = 0; y < rows_; ++y)
+        for (int64_t x = begin; x < end; ++x)
+            if (plan.allowed_for(labels_[y * plan.row_bytes() + x]).count > 1) return true;
+    return false;
 }
 
 }  // namespace lsu

@@ -29,7 +29,10 @@ class LabelSurvey {
 
   private:
     void survey_cell(const Plan& plan, size_t cell, int64_t begin, int64_t end);
+    bool has_choice(const Plan& plan, int64_t begin, int64_t end) const;  // within columns
 
+    const uint8_t* labels_ = nullptr;
+    int64_t rows_ = 0;
     bool scores_matter_ = false;
     int64_t parts_ = 0;
     std::vector<int32_t> of_cells_;

@@ -21,11 +21,14 @@ void read_row(const uint64_t* row,  // [(channels + 63) / 64]
 }  // namespace
 
 void Plan::prepare(const lsu_head_input& input, const lsu_head_output& output, int32_t method) {
-    const bool same_columns = in.width == input.width && in.score_width == input.score_width &&
-                              in.canvas_width == input.canvas_width && in.offset_x == input.offset_x;
+    const bool same_columns = columns_are_ready_ && in.width == input.width &&
+                              in.score_width == input.score_width && in.canvas_width == input.canvas_width &&
+                              in.offset_x == input.offset_x;
     in = input;
     out = output;
+    columns_are_ready_ = same_columns;
     if (!same_columns) prepare_columns();
+    columns_are_ready_ = true;
     prepare_classes();
     choose_method(method);
 }

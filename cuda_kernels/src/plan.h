@@ -92,6 +92,7 @@ class Plan {
     void choose_method(int32_t method);
 
     std::vector<ClassList> constrained_;  // [table_rows]; a label is 0 where there are no labels
+    bool columns_are_ready_ = false;      // not so after memory ran out
     int64_t blocks_per_image_ = 0;
     int64_t first_sample_ = 0;  // the row of the scores above the window's first row
 };

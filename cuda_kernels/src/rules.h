@@ -71,14 +71,14 @@ LSU_HOST_DEVICE inline float read_score(Half sample) {
 // and the rounding of 1 - fraction lifts the sum of the weights by 2^-25 at most, which is 2^103.
 LSU_HOST_DEVICE inline float no_score() { return -HUGE_VALF; }
 
-// How far the scores of a must lie above those of b at all four corners of a cell for a to be strictly above b
-// everywhere in it, after rounding. `magnitude` is at least that of each of the eight scores. Interpolation and
-// the subtraction in yields() err by at most nine roundings of 2^-24 * magnitude together, of the sixteen that
-// the first term allows; below the normal numbers by nine of 2^-150, which the second term covers.
+// How far the scores of a must lie above those of b at all four corners of a cell for a to be strictly above
+// b everywhere in it, after rounding. `magnitude` is at least that of each of the eight scores. Interpolation
+// and the subtraction in yields() err by at most nine roundings of 2^-24 * magnitude together, of the sixteen
+// that the first term allows; below the normal numbers by nine of 2^-150, which the second term covers.
 LSU_HOST_DEVICE inline float clear_lead(float magnitude) { return 0x1p-20f * magnitude + 0x1p-126f; }
 
-// Does b, at one corner, stay out of the way of a? If so at all four corners of a cell, b cannot be the answer
-// inside it. Where a has the lower id it wins ties, so that equal scores suffice: mix() is monotone.
+// Does b, at one corner, stay out of the way of a? If so at all four corners of a cell, b cannot be the
+// answer inside it. Where a has the lower id it wins ties, so that equal scores suffice: mix() is monotone.
 LSU_HOST_DEVICE inline bool yields(float b, float a, bool a_has_lower_id, float clear) {
     return b <= (a_has_lower_id ? a : a - clear);
 }

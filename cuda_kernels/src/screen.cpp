@@ -16,9 +16,10 @@ struct Group {
     const ClassList& classes;
     int64_t cell;  // the first
     int64_t pitch;
-    int32_t* first;   // [kLanes]
-    int32_t* second;  // [kLanes]
-    int32_t* bits;    // [words, pitch]
+    int32_t* first;        // [kLanes]
+    int32_t* second;       // [kLanes]
+    int32_t* first_bits;   // [words, pitch]
+    int32_t* second_bits;  // [words, pitch]
 };
 
 // The corners of a group's cells: of one class, or their largest magnitudes.
@@ -54,10 +55,15 @@ LSU_INLINE bool is_finite(const Group& group, uint8_t id) {
     return group.top.finite[id] != 0 && group.bottom.finite[id] != 0;
 }
 
-// What a class must exceed at its best corner, and the best corners of all. Classes that are not finite
-// everywhere hold nobody down.
+// What a class must exceed at its best corner.
+struct Limits {
+    Float8 first;   // to stay beside the class of the highest worst corner
+    Float8 second;  // beside the next
+};
+
+// The limits, and the best corners of all. Classes that are not finite everywhere hold nobody down.
 template <bool kSecond>
-LSU_INLINE Float8 find_limits(const Group& group, Float8* best) {  // [classes]
+LSU_INLINE Limits find_limits(const Group& group, Float8* best) {  // [classes]
     Float8 floor = Float8{} + no_score();
     Float8 next = floor;
     Int8 first = Int8{} + kNobody;
@@ -82,31 +88,32 @@ LSU_INLINE Float8 find_limits(const Group& group, Float8* best) {  // [classes]
     const CornerLanes largest =
         corners_at(group.top.leading.largest + group.cell, group.bottom.leading.largest + group.cell);
     const Float8 clear = 0x1p-20f * highest(largest) + 0x1p-126f;  // clear_lead()
-    return (kSecond ? next : floor) - clear;
+    return {floor - clear, next - clear};
 }
 
-LSU_INLINE void find_bits(const Group& group, const Float8* best, const Float8& limits) {
+LSU_INLINE void find_bits(const Group& group, const Float8* best, const Float8& limits, int32_t* to) {
     Int8 bits{};
     int64_t word = 0;
     for (int64_t place = 0; place < group.classes.count; ++place) {
         const uint8_t id = group.classes.ids[static_cast<size_t>(place)];
-        for (; word < id / 32; ++word, bits = Int8{}) store(group.bits + word * group.pitch, bits);
+        for (; word < id / 32; ++word, bits = Int8{}) store(to + word * group.pitch, bits);
         const auto bit = static_cast<int32_t>(uint32_t{1} << (id % 32));
         bits |= is_finite(group, id) ? (best[place] > limits) & bit : Int8{} + bit;
     }
-    store(group.bits + word * group.pitch, bits);
+    store(to + word * group.pitch, bits);
 }
 
 template <bool kSecond>
 LSU_INLINE void screen(const Group& group) {
     Float8 best[LSU_MAX_CHANNELS];
-    const Float8 limits = find_limits<kSecond>(group, best);
-    find_bits(group, best, limits);
+    const Limits limits = find_limits<kSecond>(group, best);
+    find_bits(group, best, limits.first, group.first_bits);
+    if constexpr (kSecond) find_bits(group, best, limits.second, group.second_bits);
 }
 
-LSU_CLONES void screen_group(const Group& group) { screen<false>(group); }
+LSU_CLONES void screen_free(const Group& group) { screen<false>(group); }
 
-LSU_CLONES void screen_group_for_margin(const Group& group) { screen<true>(group); }
+LSU_CLONES void screen_with_second(const Group& group) { screen<true>(group); }
 
 bool is_allowed(const uint64_t* row, int32_t id) {
     return id != kNobody && (row == nullptr || ((row[id / 64] >> (id % 64)) & 1u) != 0);
@@ -119,13 +126,15 @@ void Screen::prepare(const Plan& plan) {
     words_ = (plan.in.channels + 31) / 32;
     first_.resize(static_cast<size_t>(pitch_));
     second_.resize(static_cast<size_t>(pitch_));
-    bits_.resize(static_cast<size_t>(words_ * pitch_));
-    std::fill(bits_.begin(), bits_.end(), 0);  // words beyond the last scanned class stay empty
+    // Words beyond the last scanned class stay empty.
+    first_bits_.assign(static_cast<size_t>(words_ * pitch_), 0);
+    second_bits_.assign(static_cast<size_t>(words_ * pitch_), 0);
 }
 
 void Screen::run(const Plan& plan, const SampleRow& top, const SampleRow& bottom,
                  const std::vector<int32_t>& wanted, bool for_margin) {
     for_margin_ = for_margin;
+    const bool with_second = for_margin || plan.in.table != nullptr;
     int64_t done = 0;
     for (const int32_t cell : wanted) {
         if (cell < done) continue;
@@ -138,20 +147,25 @@ void Screen::run(const Plan& plan, const SampleRow& top, const SampleRow& bottom
                           pitch_,
                           first_.data() + begin,
                           second_.data() + begin,
-                          bits_.data() + begin};
-        if (for_margin)
-            screen_group_for_margin(group);
+                          first_bits_.data() + begin,
+                          second_bits_.data() + begin};
+        if (with_second)
+            screen_with_second(group);
         else
-            screen_group(group);
+            screen_free(group);
     }
 }
 
 bool Screen::passed(int64_t cell, const uint64_t* row, ClassList& classes) const {
-    if (!is_allowed(row, first_[static_cast<size_t>(cell)])) return false;
-    if (for_margin_ && !is_allowed(row, second_[static_cast<size_t>(cell)])) return false;
+    const auto place = static_cast<size_t>(cell);
+    const bool first = is_allowed(row, first_[place]);
+    if (for_margin_ ? !first || !is_allowed(row, second_[place])
+                    : !first && (row == nullptr || !is_allowed(row, second_[place])))
+        return false;
+    const int32_t* held = first && !for_margin_ ? first_bits_.data() : second_bits_.data();
     classes.count = 0;
     for (int64_t word = 0; word < words_; ++word) {
-        auto bits = static_cast<uint32_t>(bits_[static_cast<size_t>(word * pitch_ + cell)]);
+        auto bits = static_cast<uint32_t>(held[word * pitch_ + cell]);
         if (row != nullptr) bits &= static_cast<uint32_t>(row[word / 2] >> (32 * (word % 2)));
         for (; bits != 0; bits &= bits - 1)
             classes.ids[static_cast<size_t>(classes.count++)] =
@@ -163,7 +177,8 @@ bool Screen::passed(int64_t cell, const uint64_t* row, ClassList& classes) const
 int64_t Screen::count_passed(int64_t cell) const {
     int64_t count = 0;
     for (int64_t word = 0; word < words_; ++word)
-        count += __builtin_popcount(static_cast<uint32_t>(bits_[static_cast<size_t>(word * pitch_ + cell)]));
+        count +=
+            __builtin_popcount(static_cast<uint32_t>(first_bits_[static_cast<size_t>(word * pitch_ + cell)]));
     return count;
 }
 

@@ -18,14 +18,14 @@ class Screen {
     // Allocates all that a call will need.
     void prepare(const Plan& plan);
 
-    // Screens the cells between two rows of samples: those of each group of eight that has a wanted one. With
-    // `for_margin`, a class must lie below the worst corners of two others to be dropped.
+    // Screens the cells between two rows of samples: those of each group of eight that has a wanted one.
     void run(const Plan& plan, const SampleRow& top, const SampleRow& bottom,
              const std::vector<int32_t>& wanted,  // cells, rising
              bool for_margin);
 
-    // The classes that pass at a cell, of those in `row` of the table (null: of all). Or false: those that
-    // the others were held against are not allowed, so that the screen says nothing about this set.
+    // The classes that pass at a cell, of those in `row` of the table (null: of all): they lie above the
+    // worst corner of one class of the row, or for the margin of two. Or false: the screen says nothing about
+    // this set.
     bool passed(int64_t cell, const uint64_t* row, ClassList& classes) const;
 
     // Over a cell's scanned classes.
@@ -36,8 +36,10 @@ class Screen {
     int64_t words_ = 0;
     bool for_margin_ = false;
     std::vector<int32_t> first_;   // [pitch], the class of the highest worst corner, 255 = none
-    std::vector<int32_t> second_;  // [pitch], the next
-    std::vector<int32_t> bits_;    // [words, pitch], bit c % 32 of word c / 32: class c passes
+    std::vector<int32_t> second_;  // [pitch], of the next; only made for the margin and with a table
+    std::vector<int32_t>
+        first_bits_;  // [words, pitch], bit c % 32 of word c / 32: class c passes beside the first
+    std::vector<int32_t> second_bits_;  // [words, pitch], beside the second, hence beside the first too
 };
 
 }  // namespace lsu
