@@ -94,7 +94,7 @@ class CudaHead:
         stream: int,
     ) -> None:
         """
-        Put the work on a stream. Arrays are addresses on the device, 0 = none; lsu.runtime.device_head says what they hold.
+        Put the work on a stream; lsu.runtime.device_head says what the addresses hold, 0 = none.
         """
 
 AUTO: int = 0

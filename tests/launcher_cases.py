@@ -14,7 +14,7 @@ import reference
 from device_twin import HeadInput, HeadOutput, address_of, described
 from head_problems import table_of
 
-OK, NO_CUDA, NO_KERNELS, FAILED = 0, 13, 14, 15
+OK, BAD_EXTENT, NO_CUDA, NO_KERNELS, FAILED = 0, 5, 13, 14, 15
 NULL_POINTER, BAD_EXTENT = 1, 5
 ILLEGAL_ADDRESS, NO_BINARY = 700, 209
 
@@ -236,6 +236,10 @@ def case_the_grid_is_valid_for_any_extents() -> None:
                     given.score_height, given.score_width = score
                     given.height = given.canvas_height = height
                     given.width = given.canvas_width = width
+                    elements = max(height * (width + 3), 4 * channels * score[0] * score[1])
+                    if batch * elements > 1 << 62:
+                        assert run(head, given, output) == BAD_EXTENT
+                        continue
                     assert run(head, given, output) == OK, failure()
                     launches += 1
     assert launches == len([line for line in log() if "Launch" in line])
