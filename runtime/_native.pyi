@@ -93,9 +93,7 @@ class CudaHead:
         packed: bool,
         stream: int,
     ) -> None:
-        """
-        Put the work on a stream; lsu.runtime.device_head says what the addresses hold, 0 = none.
-        """
+        """Put the work on a stream; lsu.runtime.device_head explains it."""
 
 AUTO: int = 0
 

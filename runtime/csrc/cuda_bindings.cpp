@@ -94,5 +94,5 @@ void define_cuda(nb::module_& module) {
         .def("run", &CudaHead::run, nb::kw_only(), "scores"_a, "labels"_a, "table"_a, "classes"_a, "counts"_a,
              "margin"_a, "score_type"_a, "stack"_a, "score_size"_a, "table_rows"_a, "size"_a, "canvas"_a,
              "offset"_a, "void_channel"_a, "margin_scale"_a, "agreement"_a, "packed"_a, "stream"_a,
-             "Put the work on a stream; lsu.runtime.device_head says what the addresses hold, 0 = none.");
+             "Put the work on a stream; lsu.runtime.device_head explains it.");
 }
