@@ -72,7 +72,8 @@ class DeviceHead:
         is waited for: until the stream has come to the end of this work, every array has to stay alive,
         inputs have to stay as they are, and outputs hold nothing. A caching allocator (torch's) has to be
         told of a stream that is not its own: `tensor.record_stream`. No output may overlap an input. The call
-        can be captured in a CUDA graph; a replay uses the same addresses.
+        can be captured in a CUDA graph; a replay uses the same addresses and the kernels of this head, which
+        has to live as long as the graph.
 
         Args:
             scores: float32 or float16 [C, h, w] or [N, C, h, w], C from 1 to 255.

@@ -9,6 +9,7 @@ import numbers
 import operator
 import os
 from dataclasses import dataclass
+from itertools import combinations
 from typing import SupportsIndex
 
 import numpy as np
@@ -21,7 +22,7 @@ VOID = 255
 MAX_CLASSES = 255
 MAX_SIDE = 1 << 23
 LABELS = 256
-MAX_THREADS = 1 << 16  # more than any answer has blocks of rows
+MAX_THREADS = 1 << 16  # a bound against slips; no machine has more cores
 
 METHODS = {"auto": _native.AUTO, "cells": _native.CELLS, "dense": _native.DENSE}
 
@@ -69,7 +70,7 @@ class Head:
     """
 
     def __init__(self, threads: int | None = None, *, method: str = "auto") -> None:
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise InputError(f"method is {method!r}; {', '.join(METHODS)} are allowed: leave it out")
         self._native = _native.Head(_checked_threads(threads), METHODS[method])
 
@@ -91,7 +92,8 @@ class Head:
         """The best-scoring allowed class of every pixel.
 
         Arguments, answer and errors are those of `constrained_argmax`. Besides, `out` takes the arrays of an
-        earlier answer to a call of the same shapes and options: they are overwritten and returned.
+        earlier answer to a call of the same shapes and options: they are overwritten and returned. Calls that
+        run at the same time need an `out` each.
         """
         batch, channels = _checked_scores(scores)
         height, width = answer = _checked_sides("size", size)
@@ -103,6 +105,8 @@ class Head:
             _check_table(table, channels, rows=1 if labels is None else LABELS)
         shapes = ((*batch, height, width), (*batch, LABELS, 4 if agreement else 3))
         answered = _empty(shapes, margin=margin) if out is None else _checked_out(out, shapes, margin=margin)
+        if out is not None:
+            _check_apart(answered, {"scores": scores, "labels": labels, "table": table})
         self._native.answer(
             scores if batch else scores[None],
             labels if batch or labels is None else labels[None],
@@ -180,8 +184,12 @@ def _empty(shapes: tuple[Shape, Shape], *, margin: bool) -> Labelling:
     return Labelling(np.empty(maps, np.uint8), np.empty(counts, np.int64), lead)
 
 
-def _checked_out(out: Labelling, shapes: tuple[Shape, Shape], *, margin: bool) -> Labelling:
+def _checked_out(out: object, shapes: tuple[Shape, Shape], *, margin: bool) -> Labelling:
     maps, counts = shapes
+    if not isinstance(out, Labelling):
+        raise InputError(
+            f"out is a {type(out).__name__}; a Labelling is allowed: reuse the answer of a like call"
+        )
     _check_out("out.classes", out.classes, np.uint8, maps)
     _check_out("out.counts", out.counts, np.int64, counts)
     if (out.margin is not None) != margin:
@@ -190,6 +198,15 @@ def _checked_out(out: Labelling, shapes: tuple[Shape, Shape], *, margin: bool) -
     if out.margin is not None:
         _check_out("out.margin", out.margin, np.uint8, maps)
     return out
+
+
+def _check_apart(out: Labelling, inputs: dict[str, object]) -> None:
+    """Refuse an output that shares memory with an input or with another output."""
+    outputs = {"out.classes": out.classes, "out.counts": out.counts, "out.margin": out.margin}
+    given = {name: array for name, array in (outputs | inputs).items() if isinstance(array, np.ndarray)}
+    for one, other in combinations(given, 2):
+        if one in outputs and np.may_share_memory(given[one], given[other]):
+            raise InputError(f"{one} shares memory with {other}; each needs its own: give it a copy")
 
 
 def _check_out(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: Shape) -> None:

@@ -15,7 +15,7 @@ from device_twin import HeadInput, HeadOutput, address_of, described
 from head_problems import table_of
 
 OK, BAD_EXTENT, NO_CUDA, NO_KERNELS, FAILED = 0, 5, 13, 14, 15
-NULL_POINTER, BAD_EXTENT = 1, 5
+NULL_POINTER = 1
 ILLEGAL_ADDRESS, NO_BINARY = 700, 209
 
 LIBRARY: ctypes.CDLL

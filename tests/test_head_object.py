@@ -177,7 +177,7 @@ class Forbidden:
 @pytest.mark.parametrize("method", METHODS)
 def test_one_class_sets_read_no_scores(method: str) -> None:
     labels = labels_of(512, 512)
-    table = table_of(5, {0: {3}, 1: {4}, 2: {0}, 3: set()})
+    table = table_of(5, {0: {3}, 1: {4}, 2: {0}, 3: set(), 9: {0, 1, 2, 3, 4}})  # no pixel has label 9
     with Forbidden(5, 64, 64) as scores:
         answered = Head(2, method=method)(scores, (512, 512), labels=labels, table=table, margin=True)
         alone = Head(1, method=method)(scores, (512, 512), table=table[1:2])
@@ -185,3 +185,21 @@ def test_one_class_sets_read_no_scores(method: str) -> None:
     assert answered.margin is not None
     assert np.array_equal(answered.margin, np.where(labels == 3, 0, 255))
     assert np.all(alone.classes == 4)
+
+
+def test_arrays_that_share_memory_are_refused() -> None:
+    head = Head(1)
+    scores = np.zeros((3, 4, 4), np.float32)
+    table = table_of(3, {0: {0, 1}, 1: {2}})
+    previous = head(scores, (32, 32), labels=np.zeros((32, 32), np.uint8), table=table, margin=True)
+    assert previous.margin is not None
+    with pytest.raises(InputError, match=r"out.classes shares memory with labels; each needs its own"):
+        head(scores, (32, 32), labels=previous.classes, table=table, margin=True, out=previous)
+    both = Labelling(previous.classes, previous.counts, previous.classes)
+    with pytest.raises(InputError, match=r"out.classes shares memory with out.margin"):
+        head(scores, (32, 32), margin=True, out=both)
+
+
+def test_an_out_of_another_kind_is_refused() -> None:
+    with pytest.raises(InputError, match=r"out is a tuple; a Labelling is allowed"):
+        Head(1)(np.zeros((3, 4, 4), np.float32), (8, 8), out=(1, 2))  # type: ignore[arg-type]

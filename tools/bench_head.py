@@ -243,7 +243,9 @@ def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="the folder of camvid11")
     parser.add_argument("--bundle", type=Path, help="a student's bundle")
     parser.add_argument("--split", default="val", help="whose frames the student sees")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="where the CSV files go")
+    parser.add_argument(
+        "--out", type=Path, help="where the CSV files go: benchmarks, or build/head_quick with --quick"
+    )
     parser.add_argument("--threads", type=_numbers, default=(1, 2), help="such as 1,2")
     parser.add_argument("--strides", type=_numbers, default=(4, 8, 16), help="of the scores")
     parser.add_argument("--classes", type=_numbers, default=(11, 19, 65))
@@ -255,6 +257,8 @@ def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
         "--libraries", type=lambda t: tuple(t.split(",")), default=LIBRARIES, help=argparse.SUPPRESS
     )
     arguments = parser.parse_args(words)
+    if arguments.out is None:
+        arguments.out = Path("build/head_quick" if arguments.quick else "benchmarks")
     if arguments.quick:
         arguments.strides, arguments.classes, arguments.repeats = (STRIDE,), (CLASSES,), LEAST_REPEATS
     return arguments

@@ -14,7 +14,7 @@ echo "== types"
 $bin/mypy
 echo "== native tests, sanitizers and fuzzing"
 $bin/cmake -S tests/native -B build/native -G Ninja -DCMAKE_MAKE_PROGRAM="$PWD/$bin/ninja" >/dev/null
-$bin/cmake --build build/native --parallel 2 >/dev/null
+$bin/cmake --build build/native --parallel 2 -- --quiet
 $bin/ctest --test-dir build/native -j2 --output-on-failure
 echo "== tests"
 $bin/python -m pytest "$@"

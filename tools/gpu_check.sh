@@ -13,9 +13,15 @@ mkdir -p "$work"
 work=$(cd "$work" && pwd)
 
 cuda=${CUDA_HOME:-/usr/local/cuda}
-find_tool() { command -v "$1" || { [ -x "$cuda/bin/$1" ] && echo "$cuda/bin/$1"; } || true; }
+find_tool() { # name, further folders
+  command -v "$1" && return
+  local folder
+  for folder in "$cuda/bin" "${@:2}"; do
+    if [ -x "$folder/$1" ]; then echo "$folder/$1"; return; fi
+  done
+}
 nvcc=$(find_tool nvcc)
-sanitizer=$(find_tool compute-sanitizer)
+sanitizer=$(find_tool compute-sanitizer "$cuda/compute-sanitizer" "$(dirname "$(readlink -f "${nvcc:-.}")")")
 [ -n "$nvcc" ] || { echo "gpu_check.sh: nvcc is needed: put it on PATH or set CUDA_HOME" >&2; exit 3; }
 
 echo "== build"
@@ -42,10 +48,13 @@ for source in runtime/csrc/*.cpp "$nanobind/src/nb_combined.cpp"; do
 done
 c++ -shared -o "$package/_native$suffix" "${objects[@]}" -pthread -ldl
 targets=()
+known=$("$nvcc" --list-gpu-code)
 for target in $(grep -o 'LSU_CUDA_TARGETS "[0-9;]*"' cuda_kernels/cuda.cmake | grep -o '[0-9]*'); do
-  "$nvcc" --list-gpu-code | grep -qx "sm_$target" || continue
+  grep -qx "sm_$target" <<<"$known" || continue
   targets+=("--generate-code=arch=compute_$target,code=sm_$target")
+  newest=$target
 done
+targets+=("--generate-code=arch=compute_$newest,code=compute_$newest")  # for GPUs that came after this nvcc
 "$nvcc" --fatbin -std=c++17 -O3 --fmad=false --Werror all-warnings "${include[@]}" "${targets[@]}" -lineinfo \
   -o "$package/data/constrained_argmax.fatbin" cuda_kernels/src/constrained_argmax.cu
 
@@ -59,9 +68,9 @@ assert lsu.runtime.__file__.startswith(sys.argv[1]), (
 CODE
 
 echo "== cases"
-timeout 180 "$python" tests/gpu_cases.py
-
 failed=0
+timeout 180 "$python" tests/gpu_cases.py || failed=1
+
 if [ -n "$sanitizer" ]; then
   for tool in memcheck racecheck; do
     echo "== compute-sanitizer $tool"

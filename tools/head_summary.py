@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 OURS, DENSE, ONE_THREAD, COPY = "lsu", "lsu_dense", "lsu_1_thread", "copy"
-OWN_WORK = "opencv_running_best"  # a rival that the issue does not name
+OWN_WORK = "opencv_running_best"  # the fastest that we found to write with OpenCV, beside the plain use of it
 NOISE, STUDENT = "noise", "student"
 LABEL_NOISE = "label noise"
 STRIDE, CLASSES, MOST_MIXED = 8, 19, 20.0

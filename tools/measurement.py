@@ -31,6 +31,14 @@ def processor() -> str:
 def commit() -> str:
     """The commit that is measured, with `+` behind it when files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
-    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return said([*git, "rev-parse", "--short", "HEAD"]) + (
+        "+" if said([*git, "status", "--porcelain"]) else ""
+    )
+
+
+def said(command: Sequence[str]) -> str:
+    """What a command prints, nothing if there is no such command."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""

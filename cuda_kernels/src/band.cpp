@@ -12,6 +12,7 @@ namespace {
 constexpr float kCostOfCell = 3.0f;  // that is deferred, besides one for each class that passes the screen
 constexpr float kCostOfPart = 2.0f;  // one label's pixels in a cell of several
 constexpr float kPartsWithOwnScores = 2.0f;  // as a rule the labels of a cell share their candidates
+constexpr float kPartsOfNoise = 4.0f;        // in a cell: beyond, labels change from pixel to pixel
 constexpr float kCostOfRuns = 7.0f;          // to the dense loop, of the labels in a cell
 constexpr float kCostOfNoise = 8.0f;         // the same where they change from pixel to pixel, besides
 constexpr float kCostOfMask = 0.3f;          // this for each class
@@ -127,7 +128,7 @@ bool Band::dense_is_faster(const Plan& plan) const {
     float scores = 0.0f;
     for (const int32_t cell : deferred_)
         scores += kCostOfCell + (top_ != nullptr ? static_cast<float>(screen_.count_passed(cell)) : 0.0f);
-    const bool noise = parts > 4.0f * cells;
+    const bool noise = parts > kPartsOfNoise * cells;
     const float cost = kCostOfPart * parts + scores * (noise ? kPartsWithOwnScores : 1.0f);
     const float labels = plan.in.labels == nullptr ? 0.0f
                          : noise                   ? kCostOfNoise + kCostOfMask * classes
@@ -159,6 +160,7 @@ bool Band::resolve(const Plan& plan, int64_t cell, uint8_t label, const Sheet& s
         find_contenders(corners, remaining, candidates_);
     else
         find_candidates(corners, remaining, candidates_);
+    // From here on a candidate stands for the byte that it writes; their order, which the ties need, stays.
     for (int64_t place = 0; place < candidates_.count; ++place) {
         int32_t& id = candidates_.ids[static_cast<size_t>(place)];
         id = written_class(id, plan.in.void_channel);

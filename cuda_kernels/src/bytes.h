@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "lanes.h"
-#include "plan.h"
 
 namespace lsu {
 

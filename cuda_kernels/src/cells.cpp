@@ -5,8 +5,6 @@
 namespace lsu {
 namespace {
 
-constexpr int32_t kNobody = LSU_VOID;  // leads where no class is finite
-
 // The classes that others are held against, a bit each: read back, they are in rising order.
 class Leaders {
   public:
@@ -169,7 +167,7 @@ LSU_INLINE void find_fills_of(const Leading& top, const Leading& bottom, int64_t
         const Float8 largest =
             larger(larger(load<Float8>(top.largest + x), load<Float8>(top.largest + x + 1)),
                    larger(load<Float8>(bottom.largest + x), load<Float8>(bottom.largest + x + 1)));
-        const Float8 clear = 0x1p-20f * largest + 0x1p-126f;  // clear_lead()
+        const Float8 clear = clear_lead<Float8>(largest);
         const Float8 far = 2.0f * clear + scale;
         const Int8 fills_cell =
             same & stands_out<kMargin>(top, x, clear, far) & stands_out<kMargin>(top, x + 1, clear, far) &

@@ -215,7 +215,7 @@ void Dense::answer_row(const Plan& plan, int64_t y, Samples* samples, Tally& tal
                   plan.out.classes + at,
                   plan.out.margin != nullptr ? plan.out.margin + at : nullptr,
                   samples};
-    if (plan.out.agreement != 0) offer(plan, row, plan.every_class, {0, row.width}, free_);
+    if (plan.out.agreement != 0) offer(plan, row, plan.every_class, {0, row.width}, false, free_);
     if (row.labels == nullptr) return answer_run(plan, row, 0, {0, row.width}, tally);
     if (count_runs(row.labels, row.width) * kShortRun > row.width) return answer_mixed_row(plan, row, tally);
     for (Span run{0, 0}; run.begin < row.width; run.begin = run.end) {
@@ -227,10 +227,12 @@ void Dense::answer_row(const Plan& plan, int64_t y, Samples* samples, Tally& tal
 
 void Dense::answer_run(const Plan& plan, const Row& row, uint8_t label, Span run, Tally& tally) {
     const ClassList& classes = plan.allowed_for(label);
-    clear(running_, run);
     if (classes.count > 1) {
-        offer(plan, row, classes, run, running_);
-    } else if (classes.count == 1) {
+        offer(plan, row, classes, run, row.margin != nullptr, running_);
+    } else {
+        clear(running_, run);
+    }
+    if (classes.count == 1) {
         std::fill(running_.id.begin() + run.begin, running_.id.begin() + run.end, int32_t{classes.ids[0]});
     }
     const int64_t voids = write_run(plan, row, run);
@@ -241,7 +243,8 @@ void Dense::answer_run(const Plan& plan, const Row& row, uint8_t label, Span run
         counts[kAgreed] += agrees(plan, row, x);
 }
 
-void Dense::offer(const Plan& plan, const Row& row, const ClassList& classes, Span run, Running& running) {
+void Dense::offer(const Plan& plan, const Row& row, const ClassList& classes, Span run, bool with_second,
+                  Running& running) {
     const int64_t count = run.end - run.begin;
     float* best = running.best.data() + run.begin;
     clear(running, run);
@@ -250,9 +253,21 @@ void Dense::offer(const Plan& plan, const Row& row, const ClassList& classes, Sp
         const RowPair rows{widened_row(plan, row, id, row.taps.lower) + run.begin,
                            widened_row(plan, row, id, row.taps.upper) + run.begin, row.taps.lower_weight,
                            row.taps.upper_weight};
-        if (row.margin != nullptr) offer_second(rows, count, best, running.second.data() + run.begin);
+        if (with_second) offer_second(rows, count, best, running.second.data() + run.begin);
         offer_class(rows, id, count, best, running.id.data() + run.begin);
     }
+}
+
+// Writes the pixels' words and returns the bits of all of them: classes that no label of the row chooses from
+// are not read.
+int32_t Dense::spread_masks(const Row& row, int64_t group) {
+    const int32_t* masks = masks_.data() + group * LSU_COUNTED_LABELS;
+    int32_t occurring = 0;
+    for (int64_t x = 0; x < row.width; ++x) {
+        words_[static_cast<size_t>(x)] = masks[row.labels[x]];
+        occurring |= masks[row.labels[x]];
+    }
+    return occurring;
 }
 
 // Where labels change from pixel to pixel: each class once over the whole row, with the table's bit per
@@ -260,13 +275,14 @@ void Dense::offer(const Plan& plan, const Row& row, const ClassList& classes, Sp
 void Dense::answer_mixed_row(const Plan& plan, const Row& row, Tally& tally) {
     clear(running_, {0, row.width});
     int64_t group = -1;
+    int32_t occurring = 0;
     for (int64_t place = 0; place < plan.scanned.count; ++place) {
         const uint8_t id = plan.scanned.ids[static_cast<size_t>(place)];
         if (id / 32 != group) {
             group = id / 32;
-            const int32_t* masks = masks_.data() + group * LSU_COUNTED_LABELS;
-            for (int64_t x = 0; x < row.width; ++x) words_[static_cast<size_t>(x)] = masks[row.labels[x]];
+            occurring = spread_masks(row, group);
         }
+        if (((static_cast<uint32_t>(occurring) >> (id % 32)) & 1u) == 0) continue;
         const RowPair rows{widened_row(plan, row, id, row.taps.lower),
                            widened_row(plan, row, id, row.taps.upper), row.taps.lower_weight,
                            row.taps.upper_weight};

@@ -40,7 +40,9 @@ class Dense {
     void answer_row(const Plan& plan, int64_t y, Samples* samples, Tally& tally);
     void answer_run(const Plan& plan, const Row& row, uint8_t label, Span run, Tally& tally);
     void answer_mixed_row(const Plan& plan, const Row& row, Tally& tally);
-    void offer(const Plan& plan, const Row& row, const ClassList& classes, Span run, Running& running);
+    void offer(const Plan& plan, const Row& row, const ClassList& classes, Span run, bool with_second,
+               Running& running);
+    int32_t spread_masks(const Row& row, int64_t group);
     int64_t write_run(const Plan& plan, const Row& row, Span run);
     bool agrees(const Plan& plan, const Row& row, int64_t x) const;
     const float* widened_row(const Plan& plan, const Row& row, int64_t id, int64_t source_y);

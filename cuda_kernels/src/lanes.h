@@ -20,6 +20,8 @@
 
 namespace lsu {
 
+constexpr int64_t kLanes = 8;  // what a vector loop may read beyond the end of scratch memory
+
 typedef float Float8 __attribute__((vector_size(32)));
 typedef int32_t Int8 __attribute__((vector_size(32)));
 typedef float Float4 __attribute__((vector_size(16)));
@@ -53,15 +55,10 @@ LSU_INLINE int bits_of(const Int4& lanes) {
 
 LSU_INLINE bool all_of(const Int4& lanes) { return bits_of(lanes) == 15; }
 
-LSU_INLINE Float8 join(const Float4& low, const Float4& high) {
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-
 // One bit per lane.
 LSU_INLINE int lanes_of(const Int8& lanes) {
-    const Int4 low = __builtin_shufflevector(lanes, lanes, 0, 1, 2, 3);
-    const Int4 high = __builtin_shufflevector(lanes, lanes, 4, 5, 6, 7);
-    return bits_of(low) | (bits_of(high) << 4);
+    const char* halves = reinterpret_cast<const char*>(&lanes);
+    return bits_of(load<Int4>(halves)) | (bits_of(load<Int4>(halves + sizeof(Int4))) << 4);
 }
 
 LSU_INLINE Float8 larger(const Float8& value, const Float8& held) { return value > held ? value : held; }

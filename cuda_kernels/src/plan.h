@@ -7,13 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "lanes.h"
 #include "rules.h"
 
 namespace lsu {
 
 constexpr int64_t kUsualTileWidth = 512;  // columns of the answer that are in work at once
 constexpr int64_t kTileWidth = 576;       // at most: a tile ends where a cell does, if one ends soon
-constexpr int64_t kLanes = 8;             // what a vector loop may read beyond the end of scratch memory
 
 // The classes that one label allows, in rising order: the order in which the tie rule wants them offered.
 struct ClassList {

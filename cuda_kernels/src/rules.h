@@ -13,8 +13,10 @@
 
 #ifdef __CUDACC__
 #define LSU_HOST_DEVICE __host__ __device__
+#define LSU_ALWAYS_INLINE __forceinline__
 #else
 #define LSU_HOST_DEVICE
+#define LSU_ALWAYS_INLINE __attribute__((always_inline)) inline
 #endif
 
 namespace lsu {
@@ -66,16 +68,22 @@ LSU_HOST_DEVICE inline float read_score(Half sample) {
     return magnitude < 65536.0f ? value : not_a_number();  // infinity and NaN have the exponent of 65536
 }
 
-// The score of a class that is not there. No candidate has it, because mix() of finite samples stays finite:
-// a weight of 1/2 or more times the largest float32 falls short of the weight times 2^128 by 2^104 or more,
-// and the rounding of 1 - fraction lifts the sum of the weights by 2^-25 at most, which is 2^103.
+// The score of a class that is not there. No candidate has it, because mix() of finite samples stays finite.
+// With both weights 1/2 all is exact. Otherwise the larger weight times the largest float32 falls short of
+// that weight times 2^128 by 2^104, after rounding, and the other product falls short too. The rounding of 1
+// - fraction lifts the sum of the weights by 2^-25 at most, which is 2^103: the sum lies below 2^128 - 2^103,
+// from where on it would round to infinity.
 LSU_HOST_DEVICE inline float no_score() { return -HUGE_VALF; }
 
 // How far the scores of a must lie above those of b at all four corners of a cell for a to be strictly above
 // b everywhere in it, after rounding. `magnitude` is at least that of each of the eight scores. Interpolation
 // and the subtraction in yields() err by at most nine roundings of 2^-24 * magnitude together, of the sixteen
 // that the first term allows; below the normal numbers by nine of 2^-150, which the second term covers.
-LSU_HOST_DEVICE inline float clear_lead(float magnitude) { return 0x1p-20f * magnitude + 0x1p-126f; }
+// Real is float, or a short vector of floats.
+template <typename Real>
+LSU_HOST_DEVICE LSU_ALWAYS_INLINE Real clear_lead(const Real& magnitude) {
+    return 0x1p-20f * magnitude + 0x1p-126f;
+}
 
 // Does b, at one corner, stay out of the way of a? If so at all four corners of a cell, b cannot be the
 // answer inside it. Where a has the lower id it wins ties, so that equal scores suffice: mix() is monotone.

@@ -11,6 +11,8 @@
 
 namespace lsu {
 
+constexpr int32_t kNobody = LSU_VOID;  // leads where no class is finite
+
 // What leads at each sample of a row, over the scanned classes. [count + kLanes]; what lies beyond the last
 // sample repeats it.
 struct Leading {

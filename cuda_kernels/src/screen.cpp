@@ -7,8 +7,6 @@
 namespace lsu {
 namespace {
 
-constexpr int32_t kNobody = LSU_VOID;
-
 // Eight neighbouring cells.
 struct Group {
     const SampleRow top;
@@ -87,7 +85,7 @@ LSU_INLINE Limits find_limits(const Group& group, Float8* best) {  // [classes]
     if constexpr (kSecond) store(group.second, second);
     const CornerLanes largest =
         corners_at(group.top.leading.largest + group.cell, group.bottom.leading.largest + group.cell);
-    const Float8 clear = 0x1p-20f * highest(largest) + 0x1p-126f;  // clear_lead()
+    const Float8 clear = clear_lead<Float8>(highest(largest));
     return {floor - clear, next - clear};
 }
 
@@ -134,7 +132,7 @@ void Screen::prepare(const Plan& plan) {
 void Screen::run(const Plan& plan, const SampleRow& top, const SampleRow& bottom,
                  const std::vector<int32_t>& wanted, bool for_margin) {
     for_margin_ = for_margin;
-    const bool with_second = for_margin || plan.in.table != nullptr;
+    with_second_ = for_margin || plan.in.table != nullptr;
     int64_t done = 0;
     for (const int32_t cell : wanted) {
         if (cell < done) continue;
@@ -149,7 +147,7 @@ void Screen::run(const Plan& plan, const SampleRow& top, const SampleRow& bottom
                           second_.data() + begin,
                           first_bits_.data() + begin,
                           second_bits_.data() + begin};
-        if (with_second)
+        if (with_second_)
             screen_with_second(group);
         else
             screen_free(group);
@@ -159,9 +157,10 @@ void Screen::run(const Plan& plan, const SampleRow& top, const SampleRow& bottom
 bool Screen::passed(int64_t cell, const uint64_t* row, ClassList& classes) const {
     const auto place = static_cast<size_t>(cell);
     const bool first = is_allowed(row, first_[place]);
-    if (for_margin_ ? !first || !is_allowed(row, second_[place])
-                    : !first && (row == nullptr || !is_allowed(row, second_[place])))
-        return false;
+    const bool second = with_second_ && is_allowed(row, second_[place]);
+    // What holds a class down must itself be allowed: for the margin both of them, else one.
+    if (for_margin_ && !(first && second)) return false;
+    if (!first && !second) return false;
     const int32_t* held = first && !for_margin_ ? first_bits_.data() : second_bits_.data();
     classes.count = 0;
     for (int64_t word = 0; word < words_; ++word) {

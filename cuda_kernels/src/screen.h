@@ -35,11 +35,12 @@ class Screen {
     int64_t pitch_ = 0;
     int64_t words_ = 0;
     bool for_margin_ = false;
+    bool with_second_ = false;
     std::vector<int32_t> first_;   // [pitch], the class of the highest worst corner, 255 = none
     std::vector<int32_t> second_;  // [pitch], of the next; only made for the margin and with a table
     std::vector<int32_t>
         first_bits_;  // [words, pitch], bit c % 32 of word c / 32: class c passes beside the first
-    std::vector<int32_t> second_bits_;  // [words, pitch], beside the second, hence beside the first too
+    std::vector<int32_t> second_bits_;  // [words, pitch], beside the second: all of the first's and more
 };
 
 }  // namespace lsu

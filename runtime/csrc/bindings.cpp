@@ -72,6 +72,7 @@ class Head {
                 const Array<uint8_t, 3>& classes, const Array<int64_t, 3>& counts, const Margin& margin,
                 Sides size, Sides canvas, Sides offset, int64_t void_channel, float margin_scale,
                 bool packed) {
+        require(size.second >= 0 && size.second <= LSU_MAX_EXTENT, lsu_status_text(LSU_BAD_EXTENT));
         const int64_t row_bytes = packed ? (size.second + 3) / 4 * 4 : size.second;
         require(classes.shape(0) == scores.shape(0) && extent(classes.shape(1)) == size.first &&
                     extent(classes.shape(2)) == row_bytes,

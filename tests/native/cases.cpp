@@ -110,7 +110,7 @@ void one_class_sets_read_no_scores() {
     Problem problem = problem_of(5, {64, 64}, {}, {512, 512});
     std::vector<uint8_t> labels(512 * 512);
     for (size_t pixel = 0; pixel < labels.size(); ++pixel) labels[pixel] = pixel % 5 == 0 ? 1 : 0;
-    constrain(problem, labels, {{0, {3}}, {1, {4}}});
+    constrain(problem, labels, {{0, {3}}, {1, {4}}, {9, {0, 1, 2, 3, 4}}});  // no pixel has label 9
     lsu_head_input input = problem.point();
     input.scores = scores.as<void>();
     std::vector<uint8_t> classes(labels.size());

@@ -162,8 +162,7 @@ void null_structs_are_refused() {
 
 void every_status_has_a_text() {
     for (int status = LSU_OK; status <= LSU_CUDA_FAILED; ++status)
-        LSU_EXPECT(std::strlen(lsu_status_text(static_cast<lsu_status>(status))) > 1);
-    LSU_EXPECT(std::strcmp(lsu_status_text(static_cast<lsu_status>(15)), "ok") != 0);
+        LSU_EXPECT(std::strcmp(lsu_status_text(static_cast<lsu_status>(status)), "unknown status") != 0);
 }
 
 void an_empty_answer_needs_no_arrays() {

@@ -95,7 +95,7 @@ typedef struct lsu_head lsu_head;
 LSU_API lsu_status lsu_head_create(int64_t threads, int32_t method, lsu_head** head);
 
 // All outputs are overwritten, and nothing is written if the arguments are refused. No output may overlap an
-// input. Calls from several threads wait for one another.
+// input or another output. Calls from several threads wait for one another.
 LSU_API lsu_status lsu_head_run(lsu_head* head, const lsu_head_input* input, const lsu_head_output* output);
 
 // No call may be running. NULL is allowed.
@@ -114,8 +114,8 @@ LSU_API lsu_status lsu_cuda_head_create(int32_t device, const char* kernels, lsu
 LSU_API lsu_status lsu_cuda_head_run(lsu_cuda_head* head, const lsu_head_input* input,
                                      const lsu_head_output* output, void* stream);
 
-// Work on a stream may still be running only if the caller keeps the device's primary context. NULL is
-// allowed.
+// Unloads the kernels: all of the head's work must be done, and no graph that captured it may be replayed
+// afterwards. NULL is allowed.
 LSU_API void lsu_cuda_head_destroy(lsu_cuda_head* head);
 
 // One line about the last LSU_NO_CUDA, LSU_NO_CUDA_KERNELS or LSU_CUDA_FAILED of this thread; never NULL.
