@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError, first_line
-from .head import Shape, _checked_integer
+from .head_arguments import Shape, checked_integer
 
 _ORT_DTYPES = {
     "tensor(float)": np.float32,
@@ -43,8 +43,8 @@ class DeviceArray:
 
     def __post_init__(self) -> None:
         """Check the parts and bring them to plain integers and a numpy dtype."""
-        shape = tuple(_checked_integer("shape", side) for side in self.shape)
-        pointer = _checked_integer("pointer", self.pointer)
+        shape = tuple(checked_integer("shape", side) for side in self.shape)
+        pointer = checked_integer("pointer", self.pointer)
         if any(side < 0 for side in shape):
             raise InputError(f"shape is {shape}; sides of 0 or more are allowed: give the array's extents")
         if not 0 <= pointer < 1 << 64 or (pointer == 0 and prod(shape) > 0):

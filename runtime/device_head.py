@@ -12,17 +12,16 @@ import numpy as np
 from . import _native
 from .device_array import DeviceArray
 from .errors import BackendError, InputError, first_line
-from .head import (
+from .head_arguments import (
     LABELS,
-    MAX_CLASSES,
-    MAX_SIDE,
     Shape,
     Sides,
-    _check_window,
-    _checked_integer,
-    _checked_scale,
-    _checked_sides,
-    _checked_void_channel,
+    check_company,
+    checked_integer,
+    checked_scale,
+    checked_stack,
+    checked_void_channel,
+    checked_window,
 )
 
 
@@ -40,7 +39,7 @@ class DeviceHead:
     """
 
     def __init__(self, device: int = 0) -> None:
-        number = _checked_integer("device", device)
+        number = checked_integer("device", device)
         if not 0 <= number < 1 << 31:
             raise InputError(f"device is {number}; 0 or more is allowed: give the number that CUDA counts")
         try:
@@ -99,11 +98,13 @@ class DeviceHead:
             BackendError: a call of the CUDA driver failed.
         """
         given = _taken("scores", scores, (np.float32, np.float16))
-        batch, channels = _checked_scores(given.shape)
-        window = _checked_window(size, canvas, offset)
-        height, width = window["size"]
+        batch, channels = checked_stack(given.shape)
+        window, whole, begin = checked_window(size, canvas, offset)
+        height, width = window
         maps = (*batch, height, 4 * -(-width // 4) if packed else width)
-        _check_company(labels=labels, table=table, counts=counts, agreement=agreement)
+        check_company(labels, table)
+        if agreement and counts is None:
+            raise InputError("agreement came without counts; it is one of their columns: give counts as well")
         rows = 0 if table is None else 1 if labels is None else LABELS
         tallies = (*batch, LABELS, 4 if agreement else 3)
         self._run(
@@ -117,9 +118,11 @@ class DeviceHead:
             stack=(*(batch or (1,)), channels),
             score_size=given.shape[-2:],
             table_rows=rows,
-            **window,
-            void_channel=_checked_void_channel(void_channel, channels),
-            margin_scale=_checked_scale(margin_scale),
+            size=window,
+            canvas=whole,
+            offset=begin,
+            void_channel=checked_void_channel(void_channel, channels),
+            margin_scale=checked_scale(margin_scale),
             agreement=bool(agreement),
             packed=bool(packed),
             stream=_checked_stream(stream),
@@ -134,25 +137,8 @@ class DeviceHead:
             raise InputError(f"the head refuses its arguments: {first_line(error)}") from error
 
 
-def _checked_window(size: Sides, canvas: Sides | None, offset: Sides) -> dict[str, Sides]:
-    answer = _checked_sides("size", size)
-    whole = answer if canvas is None else _checked_sides("canvas", canvas)
-    begin = _checked_sides("offset", offset)
-    _check_window(answer, whole, begin)
-    return {"size": answer, "canvas": whole, "offset": begin}
-
-
-def _check_company(*, labels: object, table: object, counts: object, agreement: bool) -> None:
-    if labels is not None and table is None:
-        raise InputError(
-            "labels came without a table; both or neither are allowed: give the relation's table"
-        )
-    if agreement and counts is None:
-        raise InputError("agreement came without counts; it is one of their columns: give counts as well")
-
-
 def _checked_stream(stream: object) -> int:
-    address = _checked_integer("stream", stream)
+    address = checked_integer("stream", stream)
     if not 0 <= address < 1 << 64:
         raise InputError(f"stream is {address}; a stream's address or 0 is allowed: give stream.cuda_stream")
     return address
@@ -172,24 +158,6 @@ def _taken(name: str, owner: Any, dtypes: tuple[type[np.generic], ...]) -> Devic
             f"{name} lies at {array.pointer:#x}; a multiple of {itemsize} is allowed: copy it to fresh memory"
         )
     return array
-
-
-def _checked_scores(shape: Shape) -> tuple[Shape, int]:
-    """The batch, (N,) or nothing, and the number of classes."""
-    if len(shape) not in (3, 4):
-        raise InputError(
-            f"scores have shape {shape}; [C, h, w] or [N, C, h, w] is allowed: add or drop dimensions"
-        )
-    *batch, channels, height, width = shape
-    if not 1 <= channels <= MAX_CLASSES:
-        raise InputError(
-            f"scores have {channels} classes; 1 to {MAX_CLASSES} are allowed: bring them as [C, h, w]"
-        )
-    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise InputError(
-            f"scores are {height}x{width}; a side of 1 to {MAX_SIDE} is allowed: crop or tile them"
-        )
-    return tuple(batch), channels
 
 
 def _address(

@@ -5,29 +5,29 @@ every pixel, and it must not differ between them by a bit. This is the one Pytho
 scores, a hundred times the size of the answer, are never made: interpolation and argmax are one loop.
 """
 
-import numbers
-import operator
-import os
 from dataclasses import dataclass
 from itertools import combinations
-from typing import SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _native
 from .errors import InputError
-
-VOID = 255
-MAX_CLASSES = 255
-MAX_SIDE = 1 << 23
-LABELS = 256
-MAX_THREADS = 1 << 16  # a bound against slips; no machine has more cores
+from .head_arguments import (
+    LABELS,
+    Shape,
+    Sides,
+    check_array,
+    check_labels,
+    check_table,
+    checked_scale,
+    checked_stack,
+    checked_threads,
+    checked_void_channel,
+    checked_window,
+)
 
 METHODS = {"auto": _native.AUTO, "cells": _native.CELLS, "dense": _native.DENSE}
-
-Sides = tuple[int, int]
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Head:
     def __init__(self, threads: int | None = None, *, method: str = "auto") -> None:
         if not isinstance(method, str) or method not in METHODS:
             raise InputError(f"method is {method!r}; {', '.join(METHODS)} are allowed: leave it out")
-        self._native = _native.Head(_checked_threads(threads), METHODS[method])
+        self._native = _native.Head(checked_threads(threads), METHODS[method])
 
     def __call__(  # noqa: PLR0913 - one operator; its arguments are explained below
         self,
@@ -95,14 +95,13 @@ class Head:
         earlier answer to a call of the same shapes and options: they are overwritten and returned. Calls that
         run at the same time need an `out` each.
         """
-        batch, channels = _checked_scores(scores)
-        height, width = answer = _checked_sides("size", size)
-        whole = answer if canvas is None else _checked_sides("canvas", canvas)
-        begin = _checked_sides("offset", offset)
-        _check_window(answer, whole, begin)
-        _check_labels(labels, table, (*batch, height, width))
+        check_array("scores", scores, (np.float32, np.float16))
+        batch, channels = checked_stack(scores.shape)
+        window, whole, begin = checked_window(size, canvas, offset)
+        height, width = window
+        check_labels(labels, table, (*batch, height, width))
         if table is not None:
-            _check_table(table, channels, rows=1 if labels is None else LABELS)
+            check_table(table, channels, rows=1 if labels is None else LABELS)
         shapes = ((*batch, height, width), (*batch, LABELS, 4 if agreement else 3))
         answered = _empty(shapes, margin=margin) if out is None else _checked_out(out, shapes, margin=margin)
         if out is not None:
@@ -114,11 +113,11 @@ class Head:
             answered.classes if batch else answered.classes[None],
             answered.counts if batch else answered.counts[None],
             answered.margin if batch or answered.margin is None else answered.margin[None],
-            size=answer,
+            size=window,
             canvas=whole,
             offset=begin,
-            void_channel=_checked_void_channel(void_channel, channels),
-            margin_scale=_checked_scale(margin_scale),
+            void_channel=checked_void_channel(void_channel, channels),
+            margin_scale=checked_scale(margin_scale),
         )
         return answered
 
@@ -210,131 +209,8 @@ def _check_apart(out: Labelling, inputs: dict[str, object]) -> None:
 
 
 def _check_out(name: str, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: Shape) -> None:
-    _check_array(name, array, (dtype,))
+    check_array(name, array, (dtype,))
     if array.shape != shape:
         raise InputError(f"{name} is {array.shape}; {shape} is needed: reuse the answer of a like call")
     if not array.flags.writeable:
         raise InputError(f"{name} is read-only; it is to be overwritten: give writable memory")
-
-
-def _checked_scores(scores: npt.NDArray[np.generic]) -> tuple[Shape, int]:
-    """The batch, (N,) or nothing, and the number of classes."""
-    _check_array("scores", scores, (np.float32, np.float16))
-    if scores.ndim not in (3, 4):
-        raise InputError(
-            f"scores have shape {scores.shape}; [C, h, w] or [N, C, h, w] is allowed: add or drop dimensions"
-        )
-    *batch, channels, height, width = scores.shape
-    if not 1 <= channels <= MAX_CLASSES:
-        raise InputError(
-            f"scores have {channels} classes; 1 to {MAX_CLASSES} are allowed: bring them as [C, h, w]"
-        )
-    if not all(1 <= side <= MAX_SIDE for side in (height, width)):
-        raise InputError(
-            f"scores are {height}x{width}; a side of 1 to {MAX_SIDE} is allowed: crop or tile them"
-        )
-    return tuple(batch), channels
-
-
-def _check_array(name: str, array: object, dtypes: tuple[type[np.generic], ...]) -> None:
-    allowed = " or ".join(dtype.__name__ for dtype in dtypes)
-    if not isinstance(array, np.ndarray):
-        raise InputError(
-            f"{name} is a {type(array).__name__}; a numpy array of {allowed} is allowed: convert it"
-        )
-    if array.dtype not in [np.dtype(dtype) for dtype in dtypes]:
-        raise InputError(
-            f"{name} is {array.dtype!s}; {allowed} is allowed: use .astype(np.{dtypes[0].__name__})"
-        )
-    if not (array.flags.c_contiguous and array.flags.aligned):
-        raise InputError(
-            f"{name} {array.shape} has strides {array.strides}; contiguous, aligned memory is allowed:"
-            f" use np.ascontiguousarray, or .copy() if it is misaligned"
-        )
-
-
-def _checked_sides(name: str, sides: Sides) -> Sides:
-    try:
-        first, second = (operator.index(side) for side in sides)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} is {sides!r}; two integers (y, x) are allowed: give (height, width) or (y, x)"
-        ) from error
-    if not (0 <= first <= MAX_SIDE and 0 <= second <= MAX_SIDE):
-        raise InputError(f"{name} is {first}x{second}; 0 to {MAX_SIDE} is allowed for each: crop or tile")
-    return first, second
-
-
-def _check_window(size: Sides, canvas: Sides, offset: Sides) -> None:
-    if any(begin + side > whole for begin, side, whole in zip(offset, size, canvas, strict=True)):
-        raise InputError(
-            f"the window {size[0]}x{size[1]} at {offset} reaches outside the canvas {canvas[0]}x{canvas[1]}:"
-            f" shrink size or give a canvas of at least {offset[0] + size[0]}x{offset[1] + size[1]}"
-        )
-
-
-def _check_labels(labels: npt.NDArray[np.uint8] | None, table: object, shape: Shape) -> None:
-    if labels is None:
-        return
-    _check_array("labels", labels, (np.uint8,))
-    if labels.shape != shape:
-        raise InputError(f"labels are {labels.shape}; {shape} is allowed: crop, pad or tile them alike")
-    if table is None:
-        raise InputError(
-            "labels came without a table; both or neither are allowed: give the relation's table"
-        )
-
-
-def _check_table(table: npt.NDArray[np.uint64], channels: int, *, rows: int) -> None:
-    _check_array("table", table, (np.uint64,))
-    shape = (rows, -(-channels // 64))
-    if table.shape != shape:
-        labels = "without labels" if rows == 1 else "with labels"
-        raise InputError(
-            f"table is {table.shape}; {shape} is allowed for {channels} classes {labels}:"
-            f" use the relation of this label space"
-        )
-    if channels % 64 and np.any(table[:, -1] >> np.uint64(channels % 64)):
-        row = int(np.flatnonzero(table[:, -1] >> np.uint64(channels % 64))[0])
-        raise InputError(
-            f"table row {row} has a bit at or beyond class {channels}; classes below it are allowed:"
-            f" use the relation of this label space"
-        )
-
-
-def _checked_void_channel(void_channel: int | None, channels: int) -> int:
-    if void_channel is None:
-        return -1
-    channel = _checked_integer("void_channel", void_channel)
-    if not 0 <= channel < channels:
-        raise InputError(
-            f"void_channel is {channel}; 0 to {channels - 1} is allowed: give None if no class stands for it"
-        )
-    return channel
-
-
-def _checked_integer(name: str, value: object) -> int:
-    if not isinstance(value, SupportsIndex):
-        raise InputError(f"{name} is {value!r}; an integer is allowed: use int()")
-    return operator.index(value)
-
-
-def _checked_scale(margin_scale: object) -> float:
-    if not isinstance(margin_scale, numbers.Real):
-        raise InputError(f"margin_scale is {margin_scale!r}; a number above 0 is allowed: use float()")
-    limits, scale = np.finfo(np.float32), float(margin_scale)
-    if not limits.tiny <= scale <= limits.max:
-        raise InputError(
-            f"margin_scale is {margin_scale}; a finite float32 above 0 is allowed:"
-            f" give the lead that counts as clear"
-        )
-    return scale
-
-
-def _checked_threads(threads: int | None) -> int:
-    if threads is None:
-        return len(os.sched_getaffinity(0))
-    count = _checked_integer("threads", threads)
-    if count < 1:
-        raise InputError(f"threads is {count}; 1 or more is allowed: give None for all that are free")
-    return min(count, MAX_THREADS)

@@ -199,3 +199,30 @@ def truth(
     column = np.where(classes == 255, 2, np.where(several == 1, 0, 1))
     np.add.at(counts, (where.ravel(), column.ravel()), 1)
     return classes, counts
+
+
+def smooth_scores(
+    generator: np.random.Generator, channels: int, sides: tuple[int, int], period: float = 6.0
+) -> np.ndarray:
+    """Sums of a few waves per class: regions of one class with borders between them."""
+    y, x = np.mgrid[: sides[0], : sides[1]] / period
+    scores = np.zeros((channels, *sides))
+    for c in range(channels):
+        for _ in range(3):
+            angle, phase = generator.uniform(0, 2 * np.pi, 2)
+            scores[c] += np.sin(np.cos(angle) * x + np.sin(angle) * y + phase)
+    return scores.astype(np.float32)
+
+
+def agrees(answer: Answer, scores: np.ndarray, size: tuple[int, int], **options: Any) -> bool:
+    classes, counts = truth(scores, size, **options)
+    return np.array_equal(answer.classes[0], classes) and np.array_equal(answer.counts[0], counts)
+
+
+def answered_by_cells(scores: np.ndarray, size: tuple[int, int], **options: Any) -> None:
+    """The cell-wise kernel answers, and rightly."""
+    answer = Answer(scores, size, **options)
+    assert answer.by_cells
+    for name in ("shift", "label_shift", "packed"):
+        options.pop(name, None)
+    assert agrees(answer, scores, size, **options)

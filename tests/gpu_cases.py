@@ -18,6 +18,8 @@ from lsu.runtime.head import constrained_argmax
 
 Problem = tuple[np.ndarray, dict[str, Any]]
 LAUNCHES = 100_000
+# More rows of tiles than 65535: a cell-wise tile has at most 64 rows of pixels, a dense one 8.
+TALL_SCORES, TALL_FOR_CELLS, TALL_FOR_DENSE = (1, 2, 1 << 18, 1), (1 << 23, 2), (1 << 20, 1)
 RATIOS = (0.4, 1.0, 1.7, 2.0, 2.5, 4.0, 8.0, 11.3, 16.0)
 
 
@@ -166,9 +168,9 @@ def check_grids_beyond_65535(device: Device) -> None:
     generator = np.random.default_rng(2)
     many = generator.standard_normal((70000, 2, 1, 1)).astype(np.float32)
     assert not device.differs(many, {"size": (2, 2)})
-    tall = generator.standard_normal((1, 2, 1 << 18, 1)).astype(np.float32)
-    assert not device.differs(tall, {"size": (1 << 20, 2)})
-    assert not device.differs(tall, {"size": (1 << 20, 1)}, extras=True)
+    tall = generator.standard_normal(TALL_SCORES).astype(np.float32)
+    assert not device.differs(tall, {"size": TALL_FOR_CELLS})
+    assert not device.differs(tall, {"size": TALL_FOR_DENSE}, extras=True)
 
 
 def check_a_stream_and_a_graph(device: Device) -> None:

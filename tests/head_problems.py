@@ -11,6 +11,7 @@ from lsu.runtime.head import Labelling
 NAN = float("nan")
 INF = float("inf")
 LARGEST = float(np.finfo(np.float32).max)
+SUBNORMAL = 2.0**-149  # the smallest
 
 Problem = tuple[np.ndarray, dict[str, Any]]
 

@@ -1,8 +1,6 @@
 """The head's benchmark: what it measures on, what it compares, how it sums up; never how fast anything is."""
 
-import ast
 import csv
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,177 +17,13 @@ import bench_head
 import head_modes
 import head_race
 import head_rivals
-import head_scores
 from head_plan import ALL, FREE, Setting, questions, quick_settings, settings
 from head_summary import Row, summary
 
-from lsu.runtime import VOID, InputError, LabelSpace, Relation
+from lsu.runtime import VOID, InputError
 from lsu.runtime.head import constrained_argmax
 
-TOOLS = Path(__file__).parent.parent / "tools"
 RNG = np.random.default_rng
-FRAMES = head_scores.middle_first(head_scores.made_up_frames(6, RNG(0)))
-
-
-# --- scores
-
-
-def test_a_row_is_continued_by_its_mirror_images_without_repeating_its_ends() -> None:
-    places = head_scores.mirrored(np.arange(9, dtype=np.float64), 3)
-    assert places.tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
-    between = head_scores.mirrored(np.array([-0.25, 2.25, 3.5]), 3)
-    assert between.tolist() == [0.25, 1.75, 0.5]
-    assert head_scores.mirrored(np.arange(3, dtype=np.float64), 1).tolist() == [0, 0, 0]
-
-
-def test_tiling_keeps_every_value_and_invents_none() -> None:
-    scores = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
-    tiled = head_scores.mirror_tiled(scores, (5, 7))
-    assert tiled[0, :, 0].tolist() == [0, 4, 8, 4, 0]
-    assert tiled[1, 0].tolist() == [12, 13, 14, 15, 14, 13, 12]
-    assert set(tiled.ravel()) == set(scores.ravel())
-    assert np.array_equal(head_scores.mirror_tiled(scores, (3, 4)), scores)
-    assert head_scores.mirror_tiled(scores, (2, 2), (1, 3))[0].tolist() == [[7, 6], [11, 10]]
-
-
-def test_whole_mirror_images_have_the_share_of_the_map() -> None:
-    scores = FRAMES[0].scores
-    height, width = scores.shape[1:]
-    tiled = head_scores.mirror_tiled(scores, (2 * height - 1, 3 * width - 2))
-    assert head_scores.mixed_share(tiled) == pytest.approx(head_scores.mixed_share(scores), abs=1e-12)
-
-
-def test_the_mixed_share_is_that_of_cells_with_two_best_classes() -> None:
-    first = np.array([[1, 1, 0], [1, 1, 0]], np.float32)
-    assert head_scores.mixed_share(np.stack([first, 0.5 + 0 * first])) == 0.5
-    assert head_scores.mixed_share(np.stack([first, first - 1])) == 0.0
-
-
-def test_labels_follow_the_scores_through_every_mirror() -> None:
-    frame = FRAMES[0]
-    enlarged = head_scores.StudentFrame("k", frame.scores, np.kron(frame.scores.argmax(0), np.ones((4, 4))))
-    frame = replace(enlarged, labels=enlarged.labels.astype(np.uint8))
-    for shift in ((0, 0), (7, 21)):
-        scores = head_scores.mirror_tiled(frame.scores, (100, 150), shift)
-        labels = head_scores.tiled_labels(frame, (800, 1200), 8, shift)
-        inner = labels.reshape(100, 8, 150, 8)[:, 3:5, :, 3:5]  # the pixels nearest to each sample
-        assert (inner == scores.argmax(0)[:, None, :, None]).all()
-
-
-def test_labels_of_one_label_per_sample_and_pixel_are_the_labels() -> None:
-    frame = head_scores.StudentFrame(
-        "k", np.zeros((1, 3, 4), np.float32), np.arange(12, dtype=np.uint8).reshape(3, 4)
-    )
-    assert np.array_equal(head_scores.tiled_labels(frame, (3, 4), 1), frame.labels)
-
-
-def test_the_shift_brings_the_share_nearest() -> None:
-    frame = FRAMES[0]
-    shift = head_scores.nearest_shift(frame.scores, (64, 128), frame.mixed_share)
-    tiled = head_scores.mirror_tiled(frame.scores, (64, 128), shift)
-    plain = head_scores.mirror_tiled(frame.scores, (64, 128))
-    wanted = frame.mixed_share
-    assert abs(head_scores.mixed_share(tiled) - wanted) <= abs(head_scores.mixed_share(plain) - wanted)
-    assert head_scores.refuse_share(tiled, wanted, "tiled") == head_scores.mixed_share(tiled)
-
-
-@pytest.mark.parametrize("classes", [11, 19, 65])
-def test_added_classes_are_other_frames_maps_lowered(classes) -> None:
-    scores = head_scores.with_classes(FRAMES, classes)
-    assert scores.shape == (classes, 48, 64)
-    assert np.array_equal(scores[:11], FRAMES[0].scores)
-    assert head_scores.mixed_share(scores) == pytest.approx(FRAMES[0].mixed_share, abs=0.01)
-    for k in range(11, classes):
-        lowering = FRAMES[k // 11].scores[k % 11] - scores[k]
-        assert np.ptp(lowering) < 1e-3
-        assert lowering.mean() >= 0
-
-
-def test_more_classes_than_frames_give_are_refused() -> None:
-    with pytest.raises(InputError, match="23 classes need 3 frames, the split has 2"):
-        head_scores.with_classes(FRAMES[:2], 23)
-
-
-@pytest.mark.parametrize("share", [0.05, 0.1, 0.35, 1.0])
-def test_a_share_that_is_asked_for_is_met_within_a_point(share) -> None:
-    scores = head_scores.mirror_tiled(head_scores.with_classes(FRAMES, 19), (64, 128))
-    made = head_scores.with_share(scores, share, RNG(1))
-    assert share - 0.01 <= head_scores.mixed_share(made) <= share
-
-
-def test_a_share_that_is_far_off_is_refused() -> None:
-    with pytest.raises(InputError, match="noise: 100.0% mixed cells where 20.0%"):
-        head_scores.refuse_share(RNG(0).normal(size=(19, 20, 20)).astype(np.float32), 0.2, "noise")
-
-
-def test_the_measured_frame_has_the_median_share() -> None:
-    shares = sorted(frame.mixed_share for frame in FRAMES)
-    assert FRAMES[0].mixed_share == shares[2]
-
-
-# --- relations
-
-
-def test_bits_stand_where_the_head_looks_for_them() -> None:
-    allowed = np.zeros((256, 66), bool)
-    allowed[3, [0, 5, 64, 65]] = True
-    table = head_modes.table_from_allowed(allowed)
-    assert table.shape == (256, 2)
-    assert table[3].tolist() == [1 | 1 << 5, 0b11]
-    relation = Relation.load("idd_lite-to-camvid11")
-    assert np.array_equal(
-        head_modes.table_from_allowed(head_modes.allowed_from_relation(relation, 11)), relation.table()
-    )
-
-
-def test_the_groups_are_those_of_the_trial() -> None:
-    tree = ast.parse((TOOLS / "camvid_lsu.py").read_text())
-    (value,) = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "GROUPS"]
-    assert ast.literal_eval(value) == head_modes.GROUPS
-
-
-def test_added_classes_are_allowed_like_the_class_that_they_copy() -> None:
-    allowed = head_modes.allowed_from_relation(head_modes.groups_relation(), 65)
-    assert all(np.array_equal(allowed[:, k], allowed[:, k % 11]) for k in range(65))
-
-
-def test_a_true_class_becomes_the_first_foreign_label_that_allows_it() -> None:
-    relation = Relation.load("idd_lite-to-camvid11")
-    foreign = head_modes.foreign_from_source(relation)
-    source = LabelSpace.load("camvid11")
-    names = {name: relation.foreign.names[foreign[source.index(name)]] for name in source.names}
-    assert names["Road"] == "drivable"
-    assert names["Pavement"] == "non-drivable"
-    assert names["Bicyclist"] == "living-things"
-    assert names["Building"] == "roadside-objects"
-    assert names["Tree"] == "far-objects"
-    assert (foreign[11:] == VOID).all()
-
-
-@pytest.mark.parametrize("classes", [11, 19, 65])
-def test_the_sets_of_the_modes_have_the_sizes_that_they_say(classes) -> None:
-    truth = np.array([[0, 3, 10, VOID]], np.uint8)
-    sizes = {name: make(truth, classes) for name, make in head_modes.CONSTRAINTS.items()}
-    of_pixels = {name: c.allowed.sum(1)[c.labels][0].tolist() for name, c in sizes.items()}
-    assert of_pixels["one_to_one"] == [1, 1, 1, 0]
-    assert of_pixels["one_class"] == [1, 1, 1, 1]
-    assert of_pixels["all_but_next"] == of_pixels["all_but_own"] == [classes - 1] * 3 + [classes]
-    if classes == 11:
-        assert of_pixels["groups"] == [2, 2, 3, 0]
-        assert of_pixels["idd_lite"] == [1, 1, 2, 0]
-    own, following = (sizes[name].allowed for name in ("all_but_own", "all_but_next"))
-    assert not own[3, 3]
-    assert not following[3, 4]
-    assert not following[classes - 1, 0]
-
-
-def test_label_noise_keeps_the_table_and_the_labels_that_occur() -> None:
-    constraint = head_modes.groups(np.tile(np.array([0, 1, VOID], np.uint8), (30, 40)), 11)
-    noisy = head_modes.with_label_noise(constraint, RNG(0))
-    assert noisy.labels.dtype == np.uint8
-    assert noisy.labels.shape == constraint.labels.shape
-    assert set(np.unique(noisy.labels)) == set(np.unique(constraint.labels))
-    assert np.array_equal(noisy.allowed, constraint.allowed)
 
 
 # --- rivals and the race
@@ -380,20 +214,3 @@ def test_an_interrupted_run_writes_nothing(tmp_path, monkeypatch) -> None:
         bench_head.main([*words.split(), "--out", str(tmp_path)])
     assert ended.value.code == 130
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_real_student_keeps_its_share_when_it_is_tiled() -> None:
-    data, bundle = os.environ.get("LSU_DATA"), os.environ.get("LSU_STUDENT")
-    if data is None or bundle is None:
-        pytest.skip("LSU_DATA, the folder of real data sets, or LSU_STUDENT, a student's bundle, is not set")
-    frames = head_scores.middle_first(
-        head_scores.student_frames(Path(bundle), Path(data) / "camvid11", "val")
-    )
-    wanted = frames[0].mixed_share
-    for classes in (11, 19, 65):
-        untiled = head_scores.with_classes(frames, classes)
-        for sides in ((256, 512), (128, 256), (64, 128)):
-            tiled = head_scores.mirror_tiled(
-                untiled, sides, head_scores.nearest_shift(untiled, sides, wanted)
-            )
-            head_scores.refuse_share(tiled, wanted, f"{classes} classes, {sides}")

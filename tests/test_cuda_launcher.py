@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import launcher
 import launcher_cases
 import pytest
 from device_twin import KERNELS, ROOT, compiled
@@ -61,7 +62,7 @@ def test_without_a_driver_the_library_loads_and_says_so(folder: Path) -> None:
     (folder / "none/libcuda.so.1").write_bytes(b"")
     done = run(folder, "-c", ASK, str(folder / "liblauncher.so"), driver="none")
     status, sentence = done.stdout.splitlines()
-    assert status == f"{launcher_cases.NO_CUDA} None"
+    assert status == f"{launcher.NO_CUDA} None"
     assert sentence.startswith("no CUDA driver: ")
     assert "libcuda.so.1" in sentence
 
@@ -75,9 +76,18 @@ def test_a_driver_that_is_too_old_is_told_by_the_call_it_lacks(folder: Path) -> 
     compiled(folder / "old/libcuda.so.1", [source])
     done = run(folder, "-c", ASK, str(folder / "liblauncher.so"), driver="old")
     assert done.stdout.splitlines() == [
-        f"{launcher_cases.NO_CUDA} None",
+        f"{launcher.NO_CUDA} None",
         "libcuda.so.1 has no cuGetErrorName: update the GPU driver",
     ]
+
+
+def test_kernels_are_looked_for_beside_the_library_that_a_link_leads_to(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "liblinked.so"
+    link.symlink_to(folder / "liblauncher.so")
+    done = run(folder, "-c", ASK, str(link))
+    status, sentence = done.stdout.splitlines()
+    assert status == f"{launcher.NO_KERNELS} None"
+    assert f"{folder.resolve()}/data/constrained_argmax.fatbin" in sentence
 
 
 def test_the_launcher_needs_no_cuda_library_to_load(folder: Path) -> None:

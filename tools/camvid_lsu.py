@@ -13,13 +13,9 @@ Example: python tools/camvid_lsu.py --data $LSU_DATA/camvid11 --work runs/camvid
 """
 
 import argparse
-import csv
-import io
 import json
 import multiprocessing
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from measurement import commit, processor, write_csv
 
 from lsu.export.to_onnx import export_checkpoint
 from lsu.runtime import VOID, Dataset, LabelSpace, LsuError, Relation, Segmenter, Split
@@ -250,9 +247,9 @@ def row(
         "pseudo_labels_right": "" if right is None else _percent(right),
         **{f"iou_{name}": _percent(v) for name, v in zip(scores.label_space.names, scores.iou, strict=True)},
         "steps": SETTINGS["fit"]["steps"],
-        "device": f"{_processor()}, 1 thread",
+        "device": f"{processor()}, 1 thread",
         "versions": f"lsu {version('lsu')}, torch {version('torch')}, onnxruntime {version('onnxruntime')}",
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -292,32 +289,6 @@ def _rows_of(rows: list[dict[str, object]], scored: str) -> list[dict[str, objec
     }
     good = {d for d, values in teachers.items() if values and statistics.mean(values) >= 15}
     return [r for r in rows if r["scored"] in good]
-
-
-def write_csv(path: Path, rows: list[dict[str, object]]) -> None:
-    """The rows as a CSV file, all of it or nothing."""
-    if not rows:
-        return
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
-
-
-def _processor() -> str:
-    """The processor's name where Linux tells it, else its kind."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    """The commit that is measured, with `+` behind it when files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    done = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def _percent(share: float | None) -> float | str:

@@ -54,6 +54,15 @@ bool outputs_fit(const Dims& scores, const Dims& classes, const Dims& carrier, L
     return false;
 }
 
+// The field was checked before the number of classes was known.
+bool is_void_channel(int64_t channel, int64_t channels, Line& fault) {
+    if (channel >= LSU_NO_VOID_CHANNEL && channel < channels) return true;
+    fault = Line("void_channel is %lld; with %lld classes 0 to %lld, or -1 for none, is allowed",
+                 static_cast<long long>(channel), static_cast<long long>(channels),
+                 static_cast<long long>(channels - 1));
+    return false;
+}
+
 bool is_score_type(DataType type, Line& fault) {
     if (type == DataType::kFLOAT || type == DataType::kHALF) return true;
     fault = Line("the scores have data type %d; FP32 and FP16 are allowed", static_cast<int>(type));
@@ -70,7 +79,8 @@ std::optional<lsu_head_input> head_input_from(const PluginTensorDesc* in, const 
     const Dims& carrier = out[kCarrier].dims;
     if (!is_score_type(in[kScores].type, fault) || !has_rank("the scores", scores, 4, fault) ||
         !has_rank("the table", table, 2, fault) || !table_fits(table, scores.d[1], fault) ||
-        !outputs_fit(scores, classes, carrier, fault))
+        !outputs_fit(scores, classes, carrier, fault) ||
+        !is_void_channel(carrier.d[1] - kCarrierOffset, scores.d[1], fault))
         return std::nullopt;
 
     lsu_head_input input{};

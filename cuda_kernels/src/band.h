@@ -44,6 +44,14 @@ class Band {
         uint64_t inside;  // 255 for each of its columns
     };
 
+    // A block and the candidates that it was answered from.
+    struct Made {
+        int64_t cell;
+        int64_t column;
+        int64_t count;
+        std::array<int32_t, LSU_MAX_CHANNELS> ids;
+    };
+
     void find_class_fills(const Plan& plan, int64_t y, Samples& samples);
     void sort_cells(const Plan& plan, const Sheet& sheet);
     bool dense_is_faster(const Plan& plan) const;
@@ -78,16 +86,11 @@ class Band {
     Candidates candidates_;
     std::array<float, kBandRows> top_weight_{};
     std::array<float, kBandRows> bottom_weight_{};
-    struct {
-        int64_t cell;
-        int64_t column;
-        int64_t count;
-        std::array<int32_t, LSU_MAX_CHANNELS> ids;
-    } made_{};  // what lies in block_classes_ and block_margin_
+    Made made_{};  // what lies in block_classes_ and block_margin_
     BlockBytes block_classes_{};
     BlockBytes block_margin_{};
-    Sheet answer_{true};
-    Sheet free_{false};
+    Sheet answer_{Sets::kOfLabels};
+    Sheet free_{Sets::kEveryClass};
 };
 
 }  // namespace lsu

@@ -1,7 +1,7 @@
 // Inside one cell, the pixels between four neighbouring samples, few classes can win. These are the exact
 // short cuts: which classes they are, and the answer of a cell from them alone.
 //
-// Why it is exact: mix() is monotone in the samples, so that a class that yields() to another at all four
+// Why it is exact: mix() is monotone in the samples, so that a class that yields to another at all four
 // corners yields everywhere inside; and a class with a sample that is not finite can win nowhere in the cell.
 #ifndef LSU_CELLS_H
 #define LSU_CELLS_H

@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <ios>
 #include <iterator>
@@ -53,12 +54,19 @@ bool is_unfit_file(CudaResult result) {
            result == kJitCompilerNotFound || result == kUnsupportedPtxVersion;
 }
 
-// data/constrained_argmax.fatbin beside the shared object, or the program, that this code is in.
+// Without symbolic links; as it is where that cannot be said.
+std::string resolved(const char* path) {
+    const std::unique_ptr<char, decltype(&std::free)> real(realpath(path, nullptr), &std::free);
+    return real != nullptr ? real.get() : path;
+}
+
+// data/constrained_argmax.fatbin beside the shared object, or the program, that this code is in. A link to
+// the library may stand in a folder without it.
 std::string default_kernels() {
     Dl_info info{};
     std::string path;
     if (dladdr(reinterpret_cast<const void*>(&lsu_cuda_head_create), &info) != 0 && info.dli_fname != nullptr)
-        path = info.dli_fname;
+        path = resolved(info.dli_fname);
     const size_t slash = path.rfind('/');
     return (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) +
            "data/constrained_argmax.fatbin";
@@ -88,7 +96,7 @@ struct lsu_cuda_head {
     ~lsu_cuda_head() {
         if (module != nullptr) {
             const lsu::CudaScope scope(driver, context);
-            driver.unload_module(module);
+            if (scope.entered() == lsu::kCudaSuccess) driver.unload_module(module);
         }
         if (context != nullptr) driver.release_context(device);
     }

@@ -3,104 +3,12 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "lanes.h"
+#include "dense_loops.h"
 
 namespace lsu {
 namespace {
 
 constexpr int64_t kShortRun = 16;  // columns; rows whose runs of labels are shorter are answered in one go
-
-// One class's scores along the two rows of samples around a row of the answer.
-struct RowPair {
-    const float* upper_row;  // [count]
-    const float* lower_row;  // [count]
-    float upper_row_weight;
-    float lower_row_weight;
-};
-
-// The ids are blended by bits: of two conditional assignments gcc makes masked stores, measured at 28 ms
-// instead of 11 ms for 19 classes at 1024x2048.
-LSU_INLINE void offer_value(float value, int32_t id, float& best, int32_t& leader) {
-    const float held = best;
-    const int32_t wins = -static_cast<int32_t>(beats(value, held));  // all bits or none
-    best = beats(value, held) ? value : held;
-    leader = (id & wins) | (leader & ~wins);
-}
-
-LSU_CLONES void offer_class(const RowPair& rows, int32_t id, int64_t count,
-                            float* __restrict best,      // [count]
-                            int32_t* __restrict leader)  // [count]
-{
-    const float* a = rows.upper_row;
-    const float* b = rows.lower_row;
-    const float weight_a = rows.upper_row_weight;
-    const float weight_b = rows.lower_row_weight;
-    for (int64_t x = 0; x < count; ++x)
-        offer_value(mix(weight_a, a[x], weight_b, b[x]), id, best[x], leader[x]);
-}
-
-// Where the bit of the class is set in the pixel's word, and no score elsewhere. Spelled out in vectors, as
-// the compiler makes branches of it. All arrays: [count + kLanes].
-LSU_INLINE Float8 masked_value(const RowPair& rows, int64_t x, const int32_t* words, int32_t bit) {
-    const Float8 value = rows.upper_row_weight * load<Float8>(rows.upper_row + x) +
-                         rows.lower_row_weight * load<Float8>(rows.lower_row + x);
-    return (load<Int8>(words + x) & bit) != 0 ? value : Float8{} + no_score();
-}
-
-template <bool kSecond>
-LSU_INLINE void offer_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
-                             float* best_scores, float* second_scores, int32_t* leaders) {
-    const auto bit = static_cast<int32_t>(uint32_t{1} << (id % 32));
-    for (int64_t x = 0; x < count; x += kLanes) {
-        const Float8 value = masked_value(rows, x, words, bit);
-        const Float8 best = load<Float8>(best_scores + x);
-        const Int8 wins = value > best;
-        if constexpr (kSecond)
-            store(second_scores + x, wins ? best : larger(value, load<Float8>(second_scores + x)));
-        store(best_scores + x, wins ? value : best);
-        store(leaders + x, wins ? Int8{} + id : load<Int8>(leaders + x));
-    }
-}
-
-LSU_CLONES void offer_class_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
-                                   float* best, int32_t* leader) {
-    offer_masked<false>(rows, id, count, words, best, nullptr, leader);
-}
-
-LSU_CLONES void offer_with_second_masked(const RowPair& rows, int32_t id, int64_t count, const int32_t* words,
-                                         float* best, float* second, int32_t* leader) {
-    offer_masked<true>(rows, id, count, words, best, second, leader);
-}
-
-// Goes before offer_class: it needs the best of the classes before this one.
-LSU_CLONES void offer_second(const RowPair& rows, int64_t count,
-                             const float* __restrict best,  // [count]
-                             float* __restrict second)      // [count]
-{
-    const float* a = rows.upper_row;
-    const float* b = rows.lower_row;
-    const float weight_a = rows.upper_row_weight;
-    const float weight_b = rows.lower_row_weight;
-    for (int64_t x = 0; x < count; ++x) {
-        const float value = mix(weight_a, a[x], weight_b, b[x]);
-        const float held = beats(value, second[x]) ? value : second[x];
-        second[x] = beats(value, best[x]) ? best[x] : held;
-    }
-}
-
-LSU_CLONES void stretch_row(const float* source,  // of the tile's samples, less `first`
-                            const Columns& columns, int64_t begin, int64_t count, int64_t first,
-                            float* __restrict wide)  // [count]
-{
-    const int32_t* lower = columns.lower.data() + begin;
-    const int32_t* upper = columns.upper.data() + begin;
-    const float* lower_weight = columns.lower_weight.data() + begin;
-    const float* upper_weight = columns.upper_weight.data() + begin;
-    const auto skipped = static_cast<int32_t>(first);
-    for (int64_t x = 0; x < count; ++x)
-        wide[x] =
-            mix(lower_weight[x], source[lower[x] - skipped], upper_weight[x], source[upper[x] - skipped]);
-}
 
 template <typename Score>
 void read_scores(const Score* scores,  // [count]
@@ -108,32 +16,6 @@ void read_scores(const Score* scores,  // [count]
                  float* __restrict samples)  // [count]
 {
     for (int64_t x = 0; x < count; ++x) samples[x] = read_score(scores[x]);
-}
-
-LSU_CLONES int64_t write_classes(const int32_t* leader,  // [count]
-                                 int64_t count, int64_t void_channel,
-                                 uint8_t* __restrict classes)  // [count]
-{
-    const auto void_id = static_cast<int32_t>(void_channel);
-    int64_t voids = 0;
-    for (int64_t x = 0; x < count; ++x) {
-        const int32_t id = leader[x] == void_id ? LSU_VOID : leader[x];
-        classes[x] = static_cast<uint8_t>(id);
-        voids += id == LSU_VOID;
-    }
-    return voids;
-}
-
-LSU_CLONES void write_margin(const Running& running, int64_t first, int64_t count, float scale,
-                             const uint8_t* classes,      // [count]
-                             uint8_t* __restrict margin)  // [count]
-{
-    const float* best = running.best.data() + first;
-    const float* second = running.second.data() + first;
-    for (int64_t x = 0; x < count; ++x) {
-        const uint8_t lead = margin_byte(best[x], second[x], scale);
-        margin[x] = classes[x] == LSU_VOID ? uint8_t{0} : lead;
-    }
 }
 
 void clear(Running& running, Span run) {
@@ -312,7 +194,8 @@ int64_t Dense::write_run(const Plan& plan, const Row& row, Span run) {
     uint8_t* classes = row.classes + run.begin;  // [count]
     const int64_t voids = write_classes(running_.id.data() + run.begin, count, plan.in.void_channel, classes);
     if (row.margin != nullptr)
-        write_margin(running_, run.begin, count, plan.in.margin_scale, classes, row.margin + run.begin);
+        write_margin(running_.best.data() + run.begin, running_.second.data() + run.begin, count,
+                     plan.in.margin_scale, classes, row.margin + run.begin);
     return voids;
 }
 
@@ -328,7 +211,7 @@ const float* Dense::widened_row(const Plan& plan, const Row& row, int64_t id, in
     if (held_[slot] == source_y) return wide;
     held_[slot] = source_y;
     const int64_t first = plan.columns.lower[static_cast<size_t>(columns_.begin)];
-    stretch_row(source_row(plan, row, id, source_y), plan.columns, columns_.begin, row.width, first, wide);
+    stretch_row(source_row(plan, row, id, source_y), plan.columns, columns_, first, wide);
     return wide;
 }
 

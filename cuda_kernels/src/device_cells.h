@@ -71,6 +71,12 @@ LSU_HOST_DEVICE inline CellSamples samples_of(const Cells& cells, int row, int c
     return {{above + column, above + right, below + column, below + right}};
 }
 
+// Does b, at one corner, stay out of the way of a? If so at all four corners of a cell, b cannot be the
+// answer inside it. Where a has the lower id it wins ties, so that equal scores suffice: mix() is monotone.
+LSU_HOST_DEVICE inline bool yields(float b, float a, bool a_has_lower_id, float clear) {
+    return b <= (a_has_lower_id ? a : a - clear);
+}
+
 // Phase 0.
 LSU_HOST_DEVICE inline void prepare_tile(const DeviceCall& call, CellTile& tile, int thread) {
     clear_counts(tile.counts, thread);

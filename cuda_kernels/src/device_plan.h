@@ -10,7 +10,8 @@ namespace lsu {
 
 constexpr int kBlockThreads = 256;
 
-// What a block's shared memory has room for. Together they leave eight blocks to a multiprocessor of 228 KiB.
+// What a block's shared memory has room for: 25 KiB together, of which 228 KiB hold eight. The registers
+// leave a multiprocessor fewer blocks (kCellBlocks).
 constexpr int kMaxTileWidth = 128;  // pixels
 constexpr int kMaxTileHeight = 64;
 constexpr int kMaxTileWords = 2048;  // of four pixels

@@ -77,18 +77,12 @@ LSU_HOST_DEVICE inline float no_score() { return -HUGE_VALF; }
 
 // How far the scores of a must lie above those of b at all four corners of a cell for a to be strictly above
 // b everywhere in it, after rounding. `magnitude` is at least that of each of the eight scores. Interpolation
-// and the subtraction in yields() err by at most nine roundings of 2^-24 * magnitude together, of the sixteen
+// and the subtraction of the two err by at most nine roundings of 2^-24 * magnitude together, of the sixteen
 // that the first term allows; below the normal numbers by nine of 2^-150, which the second term covers.
 // Real is float, or a short vector of floats.
 template <typename Real>
 LSU_HOST_DEVICE LSU_ALWAYS_INLINE Real clear_lead(const Real& magnitude) {
     return 0x1p-20f * magnitude + 0x1p-126f;
-}
-
-// Does b, at one corner, stay out of the way of a? If so at all four corners of a cell, b cannot be the
-// answer inside it. Where a has the lower id it wins ties, so that equal scores suffice: mix() is monotone.
-LSU_HOST_DEVICE inline bool yields(float b, float a, bool a_has_lower_id, float clear) {
-    return b <= (a_has_lower_id ? a : a - clear);
 }
 
 // The tie rule, for classes offered in rising order: an equal score does not replace, and NaN never does.

@@ -19,11 +19,15 @@ struct Fill {
 
 using RowMasks = std::array<uint64_t, static_cast<size_t>(kBandRows)>;  // 255 or 0 per byte
 
+// Among which classes a pixel's answer is sought.
+enum class Sets {
+    kOfLabels,    // those that its label allows
+    kEveryClass,  // all, for the free answer that the agreement is counted with
+};
+
 class Sheet {
   public:
-    // `constrained`: the answer within the labels' sets, else the free answer that the agreement is counted
-    // with.
-    explicit Sheet(bool constrained) : constrained(constrained) {}
+    explicit Sheet(Sets sets) : constrained(sets == Sets::kOfLabels) {}
 
     // Begins a band.
     void start(int64_t rows, bool with_margin) {

@@ -132,7 +132,9 @@ FAKE int cuModuleLoadData(void** module, const void*) {
 }
 
 FAKE int cuModuleUnload(void* module) {
-    return module == kModule && state().depth == 1 ? counted("cuModuleUnload", state().loaded, -1) : 201;
+    if (module == kModule && state().depth == 1) return counted("cuModuleUnload", state().loaded, -1);
+    called("cuModuleUnload", "outside its context");
+    return 201;
 }
 
 FAKE int cuModuleGetFunction(void** function, void*, const char* name) {

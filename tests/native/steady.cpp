@@ -97,21 +97,28 @@ void threads_start_once_and_end_with_the_head() {
     }
 }
 
+// Until then it has written nothing.
 void a_head_that_found_no_memory_answers_later() {
     const Problem problem = large_problem(4);
     const Truth truth = truth_of(problem);
-    Bytes classes(400 * 160);
+    Bytes classes(400 * 160), margin(400 * 160), counts(8 * 256 * 4);
+    Bytes untouched_map(400 * 160), untouched_counts(8 * 256 * 4);
+    for (Bytes* bytes : {&untouched_map, &untouched_counts}) bytes->fill(0x5a);
     const lsu_head_input input = problem.point();
-    const lsu_head_output output{classes.as<uint8_t>(), nullptr, nullptr, 0};
+    const lsu_head_output output{classes.as<uint8_t>(), counts.as<int64_t>(), margin.as<uint8_t>(), 1};
     for (const int64_t threads : {1, 3}) {
         lsu_status status = LSU_NO_MEMORY;
         for (int64_t known = 0; status == LSU_NO_MEMORY; ++known) {
             const Head head(threads, LSU_AUTO);
+            for (Bytes* bytes : {&classes, &margin, &counts}) bytes->fill(0x5a);
             until_failure = known;
             status = lsu_head_run(head.get(), &input, &output);
             const bool reached = until_failure < 0;
             until_failure = -1;
             LSU_EXPECT(status == LSU_NO_MEMORY || status == LSU_OK);
+            const bool untouched =
+                classes == untouched_map && margin == untouched_map && counts == untouched_counts;
+            LSU_EXPECT(untouched == (status == LSU_NO_MEMORY));
             LSU_EXPECT(difference(head.get(), problem, truth, 3).empty());
             if (reached && status == LSU_OK) status = LSU_NO_MEMORY;  // a thread that did not start: go on
         }

@@ -1,6 +1,7 @@
 // What an execution context does: attach, tell shapes, enqueue.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <string>
 
 #include "driver.h"
@@ -95,7 +96,8 @@ void enqueue_calls_the_launcher(Session& session) {
         for (const bool labelled : {false, true})
             for (const int64_t channels : {1, 64, 65, 255})
                 for (const int64_t width : {0, 1, 8, 9, 11}) {
-                    const Sizes sizes{width + 1, channels, 3, 5, 6 + width, width, width - 1};
+                    const int64_t void_channel = std::min(width, channels) - 1;
+                    const Sizes sizes{width + 1, channels, 3, 5, 6 + width, width, void_channel};
                     Call call = call_of(sizes, type, labelled);
                     expect(call.tell(plugin) == 0, "shapes fit");
                     expect(call.run(plugin) == 0, "enqueue works");
@@ -179,6 +181,8 @@ void shapes_that_do_not_fit_are_refused(Session& session) {
     with("the answer: 2 dimensions", [](Call& c) { c.out[0].dims.nbDims = 2; });
     with("the carrier: 3 dimensions", [](Call& c) { c.out[1].dims.nbDims = 3; });
     with("2 images of width 13 need [2, H, 4]", [](Call& c) { c.out[1].dims.d[0] = 13; });
+    with("void_channel is 19; with 19 classes 0 to 18", [](Call& c) { c.out[1].dims.d[1] = 21; });
+    with("void_channel is -2", [](Call& c) { c.out[1].dims.d[1] = 0; });
     with("the answer is [3, 6, 3]; 2 images", [](Call& c) { c.out[0].dims.d[0] = 3; });
     with("got 3 inputs and 1 outputs", [](Call& c) { c.out.pop_back(); });
     Call call = call_of(Sizes{}, DataType::kFLOAT, false);

@@ -105,7 +105,7 @@ LSU_API void lsu_head_destroy(lsu_head* head);
 typedef struct lsu_cuda_head lsu_cuda_head;
 
 // `kernels` is the path of the compiled kernels, or NULL: constrained_argmax.fatbin in data/ beside this
-// library. *head is NULL after a failure.
+// library's file, links resolved. *head is NULL after a failure.
 LSU_API lsu_status lsu_cuda_head_create(int32_t device, const char* kernels, lsu_cuda_head** head);
 
 // All pointers of the two structs are the device's. Puts the work on `stream` (a CUstream or cudaStream_t of
