@@ -95,7 +95,7 @@ def prove_head(model: bytes, spec: ModelSpec, images: Sequence[npt.NDArray[np.ui
     if worst < LEAST_EQUAL:
         raise BackendError(
             f"the head in model_with_head.onnx agrees with the runtime's on {100 * worst:.2f} % of pixels "
-            f"({100 * LEAST_EQUAL:g} % are needed); nothing was written: export with --head none"
+            f"({100 * LEAST_EQUAL:g} % are needed); nothing was written: export with --head scores"
         )
     return worst
 

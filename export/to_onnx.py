@@ -55,7 +55,7 @@ class Options:
 
     size: Size | None = None
     fit: Fit | None = None
-    head: Head = "none"
+    head: Head = "scores"
     name: str | None = None
     golden: Sequence[npt.NDArray[np.uint8]] = ()
 

@@ -171,7 +171,7 @@ class Draft:
     provenance: Mapping[str, Any]
     verification: Mapping[str, Any]
     precision: Precision = "float32"
-    head: Head = "none"
+    head: Head = "scores"
 
 
 def refuse_existing(path: Path) -> None:

@@ -7,13 +7,13 @@ missing key or a value of another type is an error and never a default. The layo
      "label_space": {"identity": "0123456789abcdef", "name": ..., "classes": [...], "void": [...], ...},
      "input": {"format": "rgb8", "layout": "NHWC", "fit": "pad", "size": null, "multiple": 32,
                "pad_value": 114},
-     "scores": "logits", "void_channel": null, "precision": "float32", "head": "none",
+     "scores": "logits", "void_channel": null, "precision": "float32", "head": "scores",
      "normalisation": {"mean": [...], "std": [...]},        informational: it is inside the network
      "provenance": {...}, "verification": {...},            who made it from what; what was measured then
      "files": {"model.onnx": "<SHA-256>", ...},
      "golden": [{"image": "golden/0_image.png", "scores": "golden/0_scores.npy", "classes": ...}]}
 
-`head` is `none`, or `function` where `model_with_head.onnx` lies beside `model.onnx`: the same network
+`head` is `scores`, or `function` where `model_with_head.onnx` lies beside `model.onnx`: the same network
 followed by the head as operators of standard ONNX, for runtimes that know nothing of lsu.
 """
 
@@ -33,7 +33,7 @@ MODEL = "model.onnx"
 MODEL_WITH_HEAD = "model_with_head.onnx"
 
 Precision = Literal["float32", "float16", "int8"]
-Head = Literal["none", "function"]
+Head = Literal["scores", "function"]
 
 _T = TypeVar("_T")
 _KEYS = {
@@ -41,7 +41,7 @@ _KEYS = {
     "normalisation", "provenance", "verification", "files", "golden",
 }  # fmt: skip
 _INPUT_KEYS = {"format", "layout", "fit", "size", "multiple", "pad_value"}
-_LABEL_SPACE_KEYS = {"identity", "name", "source", "licence", "classes", "void"}
+_LABEL_SPACE_KEYS = {"identity", "name", "source", "licence", "note", "repairs", "classes", "void"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Manifest:
         name: a short name for people.
         spec: the network's contract.
         precision: of the weights: `float32`, `float16` or `int8`.
-        head: `none`, or `function` where `model_with_head.onnx` is there too.
+        head: `scores`, or `function` where `model_with_head.onnx` is there too.
         normalisation: mean and std that are inside the network, for people.
         provenance: versions, opset, the checkpoint's digest, its configuration.
         verification: what was measured when the bundle was made.
@@ -105,7 +105,7 @@ class Manifest:
         for name, digest in files.items():
             _check_file(name, digest, where)
         golden = tuple(_golden_from(entry, files, where) for entry in _take(table, "golden", list, where))
-        head = _one_of(table, "head", ("none", "function"), where)
+        head = _one_of(table, "head", ("scores", "function"), where)
         for name in (MODEL, MODEL_WITH_HEAD) if head == "function" else (MODEL,):
             if name not in files:
                 raise InputError(f"{where}: {name} is not listed under files")
@@ -231,7 +231,7 @@ def _label_space_from(entry: dict[str, Any], where: str) -> LabelSpace:
     identity = _take(entry, "identity", str, where)
     _take(entry, "name", str, where)
     try:
-        label_space = LabelSpace.from_dict(entry)
+        label_space = LabelSpace.from_dict({k: v for k, v in entry.items() if k != "identity"})
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:

@@ -13,7 +13,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-import typer
 from checkpoints import write_checkpoint
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -283,7 +282,7 @@ def test_a_portable_head_that_differs_is_refused(fixed_bundle: Bundle) -> None:
         for node in function.node:
             if node.op_type == "Resize":
                 node.attribute[1].s = b"asymmetric"
-    with pytest.raises(BackendError, match="nothing was written: export with --head none"):
+    with pytest.raises(BackendError, match="nothing was written: export with --head scores"):
         prove_head(model.SerializeToString(), fixed_bundle.spec, drawn_frames(fixed_bundle.spec))
 
 
@@ -336,21 +335,18 @@ def test_a_missing_checkpoint_ends_with_2(tmp_path: Path) -> None:
     assert "no.safetensors: cannot be read" in err
 
 
-@pytest.mark.parametrize("missing", ["torch", "onnx", None])
-def test_the_verb_is_there_only_with_torch_and_onnx(
-    monkeypatch: pytest.MonkeyPatch, missing: str | None
+@pytest.mark.parametrize("missing", ["torch", "onnx"])
+def test_onnx_without_its_libraries_says_how_to_install_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str
 ) -> None:
     def find_spec(name: str) -> ModuleSpec | None:
         return None if name == missing else ModuleSpec(name, None)
 
-    monkeypatch.setattr(cli, "find_spec", find_spec)
-    app = typer.Typer()
-    cli.register(app)
-    assert [group.name for group in app.registered_groups] == ([] if missing else ["export"])
-    if missing:
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        assert caught.value.code == 3
+    monkeypatch.setattr(sys.modules["lsu.export.verbs.onnx"], "find_spec", find_spec)
+    with pytest.raises(SystemExit) as caught:
+        cli.application()(["onnx", "checkpoint", "-o", str(tmp_path / "b")])
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == f"lsu: {missing} missing: pip install 'lsu[train,export]'\n"
 
 
 def test_help_has_an_example_and_loads_nothing_heavy() -> None:
