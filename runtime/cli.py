@@ -15,6 +15,8 @@ from .terminal import ending_well
 
 def register(app: typer.Typer) -> None:
     """Add the runtime's verbs to the application."""
+    from .verbs import labels
+    from .verbs.convert import convert
     from .verbs.evaluate import evaluate
     from .verbs.inspect import inspect
     from .verbs.relabel import relabel
@@ -22,6 +24,13 @@ def register(app: typer.Typer) -> None:
 
     for verb in (inspect, relabel, evaluate, run):
         app.command()(ending_well(verb))
+    group = typer.Typer(
+        help="Label spaces and relations: list, show, check, relate, convert.", no_args_is_help=True
+    )
+    for name in ("list", "show", "check", "relate"):
+        group.command(name)(ending_well(getattr(labels, f"{name}_labels")))
+    group.command("convert")(ending_well(convert))
+    app.add_typer(group, name="labels")
 
 
 def application() -> typer.Typer:

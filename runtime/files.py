@@ -9,6 +9,9 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import shutil
+import stat
 import sys
 import threading
 from collections.abc import Mapping
@@ -40,6 +43,26 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def read_limited(path: Path, limit: int) -> bytes:
+    """The whole of a regular file of at most `limit` bytes; a larger one is refused unread.
+
+    Raises:
+        InputError: missing, not readable, not a regular file, or larger.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for its writer
+        with os.fdopen(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise InputError(f"{path}: cannot be read: not a regular file")
+            data = file.read(limit + 1) if about.st_size <= limit else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if max(len(data), about.st_size) > limit:
+        raise InputError(f"{path}: {max(len(data), about.st_size):,} bytes; at most {limit:,} are allowed")
+    return data
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The parsed TOML file.
 
@@ -56,6 +79,52 @@ def read_toml(path: Path) -> dict[str, Any]:
 def toml_text(text: str) -> str:
     """The text as a basic string of TOML, quotes included."""
     return json.dumps(text, ensure_ascii=False)  # a JSON string without escaped surrogates is one of TOML
+
+
+def toml_from_table(table: Mapping[str, Any]) -> str:
+    """The table as the text of a TOML file, in the one form that the catalogue's files have.
+
+    Keys keep their order, those of sub-tables come last; a list of tables has one to a line, a list of
+    texts that is too long for a line has one text to a line.
+    """
+    return "\n".join(_toml_lines(table, "")) + "\n"
+
+
+_LINE = 110  # columns
+
+
+def _toml_lines(table: Mapping[str, Any], prefix: str) -> list[str]:
+    lines: list[str] = []
+    for key, value in table.items():
+        if not isinstance(value, Mapping):
+            line = f"{_toml_key(key)} = {_toml_inline(value)}"
+            if isinstance(value, list) and value and (isinstance(value[0], Mapping) or len(line) > _LINE):
+                lines += [f"{_toml_key(key)} = [", *(f"  {_toml_inline(entry)}," for entry in value), "]"]
+            else:
+                lines.append(line)
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            name = f"{prefix}{_toml_key(key)}"
+            inner = _toml_lines(value, f"{name}.")
+            headed = not value or any(not isinstance(v, Mapping) for v in value.values())
+            lines += ["", f"[{name}]", *inner] if headed else inner
+    return lines
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_text(key)
+
+
+def _toml_inline(value: object) -> str:
+    if isinstance(value, str):
+        return toml_text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_inline, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_toml_key(k)} = {_toml_inline(v)}' for k, v in value.items())} }}"
+    return str(value)
 
 
 def toml_value(text: str) -> object:
@@ -104,11 +173,44 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
             part.unlink()
 
 
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a new folder with files in it (name -> bytes), all or nothing: built beside and moved there.
+
+    Raises:
+        BackendError: the disk refused it, or the name was taken meanwhile; nothing is left behind.
+    """
+    part = path.absolute().with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        part.mkdir(parents=True)
+        for name, data in files.items():
+            (part / name).parent.mkdir(exist_ok=True)
+            with (part / name).open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        part.rename(path)  # fails where somebody else was faster
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part)
+
+
 def table_of(value: object, where: str) -> dict[str, Any]:
     """`value` if it is a TOML table; InputError that names `where` otherwise."""
     if not isinstance(value, dict):
         raise InputError(f"{where}: {value!r} is not a table of key = value lines")
     return value
+
+
+def texts_of(value: object, where: str) -> tuple[str, ...]:
+    """`value` as texts if it is a list of them without repeats; InputError that names `where` otherwise."""
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+        raise InputError(f"{where}: {value!r} is not a list of texts")
+    repeated = sorted({text for text in value if list(value).count(text) > 1})
+    if repeated:
+        raise InputError(f"{where}: {', '.join(repeated)} stands twice")
+    return tuple(value)
 
 
 def refuse_unknown_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:

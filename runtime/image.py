@@ -31,15 +31,22 @@ def image_from_bytes(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         InputError: cut off, damaged, not 8 bit, or not three channels.
     """
-    pixels = _decode(data, path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-        raise InputError(
-            f"{path}: the image has {channels} channels of {pixels.dtype}; 3 channels of uint8 are needed: "
-            "convert it to 8-bit RGB"
-        )
-    rgb: npt.NDArray[np.uint8] = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    rgb: npt.NDArray[np.uint8] = cv2.cvtColor(bgr_from_bytes(data, path), cv2.COLOR_BGR2RGB)
     return rgb
+
+
+def bgr_from_bytes(data: bytes, path: Path) -> npt.NDArray[np.uint8]:
+    """As `image_from_bytes`, but in OpenCV's order BGR: for label files, whose colours are only compared."""
+    return _three_channels(data, path, np.uint8)
+
+
+def red16_from_bytes(data: bytes, path: Path) -> npt.NDArray[np.uint16]:
+    """The red channel of a 16-bit RGB file, uint16 [H,W]: where SYNTHIA keeps the class.
+
+    Raises:
+        InputError: cut off, damaged, not 16 bit, or not three channels.
+    """
+    return np.ascontiguousarray(_three_channels(data, path, np.uint16)[..., 2])
 
 
 def grey_from_bytes(data: bytes, path: Path) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
@@ -70,6 +77,19 @@ def png_from_pixels(pixels: npt.NDArray[Any], *, rgb: bool = False) -> bytes:
     if not done:
         raise BackendError(f"OpenCV could not encode a PNG of shape {pixels.shape} and {pixels.dtype}")
     return data.tobytes()
+
+
+def _three_channels(data: bytes, path: Path, kind: type[Any]) -> npt.NDArray[Any]:
+    """The file's pixels [H,W,3] BGR if they are of that kind."""
+    pixels = _decode(data, path)
+    if pixels.dtype != kind or pixels.ndim != 3 or pixels.shape[2] != 3:
+        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+        needed = np.dtype(kind)
+        raise InputError(
+            f"{path}: the image has {channels} channels of {pixels.dtype}; 3 channels of {needed} are "
+            f"needed: convert it to {8 * needed.itemsize}-bit RGB"
+        )
+    return pixels
 
 
 def _decode(data: bytes, path: Path) -> npt.NDArray[Any]:

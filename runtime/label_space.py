@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError, near_names
-from .files import read_toml, refuse_unknown_keys, table_of, toml_text
+from .files import read_toml, refuse_unknown_keys, table_of, texts_of, toml_from_table
+from .lookup import CATALOGUE, catalogue_file
 
 VOID = 255
 """The dense index of pixels without a class. Never a class."""
 
 MAX_CLASSES = 255
-
-CATALOGUE = Path(__file__).parent / "catalogue"
-"""The label spaces, relations and data sets that ship with lsu, one TOML file each."""
 
 Colour = tuple[int, int, int]
 
@@ -36,11 +34,14 @@ class LabelClass:
         id: the value in id-coded files, 0 to 65535. None in all classes of a label space means that files
             hold dense indices.
         colour: RGB, 0 to 255 each, in colour-coded files and in pictures.
+        concepts: what its pixels may show, in the words of the catalogue's concepts (concepts.py), from which
+            relations are derived; empty where nobody wrote it down.
     """
 
     name: str
     id: int | None = None
     colour: Colour | None = None
+    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip():
@@ -63,6 +64,8 @@ class LabelSpace:
         void: names whose pixels have no class; a relation may give them a row of their own.
         source: where these facts come from.
         licence: the licence of these facts.
+        note: what a reader should know.
+        repairs: mistakes in published copies of these facts that are mended here, one sentence each.
     """
 
     name: str
@@ -70,6 +73,8 @@ class LabelSpace:
     void: tuple[LabelClass, ...] = ()
     source: str = ""
     licence: str = ""
+    note: str = ""
+    repairs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.classes) <= MAX_CLASSES:
@@ -92,11 +97,6 @@ class LabelSpace:
             c.id is not None and c.id < len(self.classes) for c in self.void
         ):
             raise InputError(f"label space {self.name!r}: a void id is a class's index; give the classes ids")
-        colours = {c.colour for c in self.classes} - {None}
-        if any(c.colour in colours for c in self.void):
-            raise InputError(f"label space {self.name!r}: a void name has the colour of a class")
-        # Two void names may share a colour (Cityscapes paints four of them black); classes may not.
-        self._refuse_repeats("colour", [c.colour for c in self.classes if c.colour is not None])
 
     def _refuse_repeats(self, what: str, values: Iterable[object]) -> None:
         seen = set()
@@ -120,39 +120,48 @@ class LabelSpace:
         if beside is not None and CATALOGUE not in path.parents:
             path = beside.parent / path
         table = read_toml(path)
-        refuse_unknown_keys(table, {"name", "classes", "void", "source", "licence", "note"}, str(path))
+        inline = table.get("label_space")
+        if isinstance(inline, str):  # a data set that speaks a label space with a file of its own
+            return cls.load(inline, beside=path)
+        if inline is not None:
+            about = {key: table[key] for key in ("name", "source", "licence") if key in table}
+            table = about | table_of(inline, f"{path}: label_space")
         try:
-            return cls(
-                name=str(table["name"]),
-                classes=_classes_from_list(table["classes"], "classes"),
-                void=_classes_from_list(table.get("void", []), "void"),
-                source=str(table.get("source", "")),
-                licence=str(table.get("licence", "")),
-            )
+            return cls._from_table(table, str(path))
         except KeyError as error:
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "LabelSpace":
-        """The inverse of `to_dict`, for bundles and checkpoints."""
+    def _from_table(cls, table: Mapping[str, Any], where: str) -> "LabelSpace":
+        texts = ("name", "source", "licence", "note")
+        refuse_unknown_keys(table, {*texts, "classes", "void", "repairs"}, where)
         return cls(
-            name=fields["name"],
-            classes=tuple(_class_from_table(entry) for entry in fields["classes"]),
-            void=tuple(_class_from_table(entry) for entry in fields.get("void", [])),
-            source=fields.get("source", ""),
-            licence=fields.get("licence", ""),
+            classes=_classes_from_list(table["classes"], "classes"),
+            void=_classes_from_list(table.get("void", []), "void"),
+            repairs=texts_of(table.get("repairs", []), "repairs"),
+            **{key: str(table[key]) for key in texts if key in table or key == "name"},
         )
 
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "LabelSpace":
+        """The inverse of `to_dict`, for bundles and checkpoints."""
+        return cls._from_table(fields, "label space")
+
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON types."""
-        return {
+        """Everything as plain JSON types, in the order in which files hold it."""
+        about = {
             "name": self.name,
             "source": self.source,
             "licence": self.licence,
+            "note": self.note,
+            "repairs": list(self.repairs),
+        }
+        return {
+            **{key: value for key, value in about.items() if value or key == "name"},
             "classes": [_table_from_class(c) for c in self.classes],
-            "void": [_table_from_class(c) for c in self.void],
+            **({"void": [_table_from_class(c) for c in self.void]} if self.void else {}),
         }
 
     def with_dense_ids(self) -> "LabelSpace":
@@ -162,12 +171,7 @@ class LabelSpace:
 
     def to_toml(self) -> str:
         """The text of a TOML file that `load` reads back."""
-        lines = [
-            f"{key} = {toml_text(value)}" for key, value in self.to_dict().items() if isinstance(value, str)
-        ]
-        for key, entries in (("classes", self.classes), ("void", self.void)):
-            lines += [f"{key} = [", *(f"  {_inline_table(entry)}," for entry in entries), "]"]
-        return "\n".join(lines) + "\n"
+        return toml_from_table(self.to_dict())
 
     @cached_property
     def identity(self) -> str:
@@ -218,34 +222,6 @@ class LabelSpace:
             )
 
 
-def catalogue_file(kind: str, name_or_path: str | Path) -> Path:
-    """The file that a catalogue name or a path means.
-
-    Args:
-        kind: the catalogue's folder: `label_spaces`, `relations` or `datasets`.
-        name_or_path: a name without `.toml` is looked up in the catalogue, all else is a path.
-
-    Raises:
-        InputError: the catalogue has no such name; the near ones are listed.
-    """
-    text = str(name_or_path)
-    if text.endswith(".toml") or "/" in text:
-        return Path(text)
-    path = CATALOGUE / kind / f"{text}.toml"
-    if not path.is_file():
-        known = catalogue_names(kind)
-        raise InputError(
-            f"no {text!r} in the catalogue of {kind.replace('_', ' ')}; {near_names(text, known)} "
-            "(a file's path ends in .toml)"
-        )
-    return path
-
-
-def catalogue_names(kind: str) -> list[str]:
-    """The sorted names in one folder of the catalogue."""
-    return sorted(p.stem for p in (CATALOGUE / kind).glob("*.toml"))
-
-
 def _classes_from_list(entries: object, key: str) -> tuple[LabelClass, ...]:
     if not isinstance(entries, list):
         raise InputError(f'{key} is {entries!r}, not a list such as [{{ name = "road", id = 0 }}]')
@@ -253,13 +229,16 @@ def _classes_from_list(entries: object, key: str) -> tuple[LabelClass, ...]:
 
 
 def _class_from_table(entry: Mapping[str, Any]) -> LabelClass:
-    refuse_unknown_keys(entry, {"name", "id", "colour"}, f"class {entry.get('name', entry)!r}")
+    refuse_unknown_keys(entry, {"name", "id", "colour", "concepts"}, f"class {entry.get('name', entry)!r}")
     colour = entry.get("colour")
     number = entry.get("id")
     if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
         raise InputError(f"class {entry.get('name')!r}: id {number!r} is not a whole number")
     return LabelClass(
-        name=str(entry["name"]), id=number, colour=None if colour is None else _colour_from_list(colour)
+        name=str(entry["name"]),
+        id=number,
+        colour=None if colour is None else _colour_from_list(colour),
+        concepts=texts_of(entry.get("concepts", []), f"class {entry['name']!r}: concepts"),
     )
 
 
@@ -275,12 +254,6 @@ def _table_from_class(entry: LabelClass) -> dict[str, Any]:
         table["id"] = entry.id
     if entry.colour is not None:
         table["colour"] = list(entry.colour)
+    if entry.concepts:
+        table["concepts"] = list(entry.concepts)
     return table
-
-
-def _inline_table(entry: LabelClass) -> str:
-    parts = [
-        f"{key} = {toml_text(value) if isinstance(value, str) else value}"
-        for key, value in _table_from_class(entry).items()
-    ]
-    return f"{{ {', '.join(parts)} }}"

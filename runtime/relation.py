@@ -8,7 +8,7 @@ pixel (Backhaus et al. 2025, arXiv 2502.19177).
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InputError
-from .files import read_toml, refuse_unknown_keys, table_of
-from .label_space import VOID, LabelSpace, catalogue_file
+from .files import read_toml, refuse_unknown_keys, table_of, texts_of, toml_from_table
+from .label_space import VOID, LabelSpace
+from .lookup import catalogue_file
+
+_ABOUT = ("origin", "licence", "note", "repairs")
+"""What a relation's file says of itself."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Relation:
         allowed: one set per foreign class in dense order; members are dense indices of `source` and 255
             for void. The empty set and {255} both force void.
         void_allowed: the set of pixels whose foreign label is void; by default they stay void.
+        unmapped: the foreign classes that had no row of their own and took the default.
+        about: what the relation's file says of itself: `origin`, `licence`, `note`, `repairs`.
+        reasons: foreign label -> why its row forbids a class that the concepts of both spaces would allow.
     """
 
     name: str
@@ -39,6 +46,9 @@ class Relation:
     foreign: LabelSpace
     allowed: tuple[frozenset[int], ...]
     void_allowed: frozenset[int] = frozenset({VOID})
+    unmapped: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.allowed) != len(self.foreign):
@@ -64,11 +74,18 @@ class Relation:
         """
         path = catalogue_file("relations", name_or_path)
         table = read_toml(path)
-        refuse_unknown_keys(table, {"name", "source", "foreign", "default", "allow", "note"}, str(path))
+        refuse_unknown_keys(
+            table, {"name", "source", "foreign", "default", "allow", *_ABOUT, "reasons"}, str(path)
+        )
         try:
             spaces = [LabelSpace.load(str(table[side]), beside=path) for side in ("source", "foreign")]
             allow = table_of(table["allow"], "allow")
-            return cls.from_names(str(table["name"]), *spaces, allow=allow, default=table.get("default"))
+            plain = cls.from_names(str(table["name"]), *spaces, allow=allow, default=table.get("default"))
+            reasons = table_of(table.get("reasons", {}), "reasons")
+            for label in reasons:
+                plain.foreign.index(label)
+            about = {key: table[key] for key in _ABOUT if key in table}
+            return replace(plain, about=about, reasons=reasons)
         except KeyError as error:
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
         except InputError as error:
@@ -97,7 +114,7 @@ class Relation:
             InputError: an unknown name (the near ones are listed), or a foreign class without a row.
         """
         rows = {
-            label: frozenset(source.index(c) for c in _names_of(label, members))
+            label: frozenset(source.index(c) for c in texts_of(members, f"row {label!r}"))
             for label, members in allow.items()
         }
         for label in rows:
@@ -108,9 +125,7 @@ class Relation:
                 f"relation {name!r} has no row for {', '.join(map(repr, missing))} of {foreign.name!r}; "
                 'add them under [allow], or a line such as default = ["void"]'
             )
-        fallback = frozenset(
-            source.index(c) for c in _names_of("default", [] if default is None else default)
-        )
+        fallback = frozenset(source.index(c) for c in texts_of([] if default is None else default, "default"))
         void_rows = {rows[label] for label in rows if foreign.index(label) == VOID}
         if len(void_rows) > 1:
             raise InputError(
@@ -122,6 +137,36 @@ class Relation:
             foreign=foreign,
             allowed=tuple(rows.get(c, fallback) for c in foreign.names),
             void_allowed=void_rows.pop() if void_rows else frozenset({VOID}),
+            unmapped=tuple(missing),
+        )
+
+    def to_toml(self, *, source: str | None = None, foreign: str | None = None) -> str:
+        """The text of a TOML file that `load` reads back, each foreign label with its row.
+
+        Args:
+            source: what the file calls the source label space, its own name if None.
+            foreign: the same for the foreign one.
+        """
+        rows = dict(zip(self.foreign.names, self.allowed, strict=True))
+        if self.void_allowed != {VOID}:
+            rows |= {entry.name: self.void_allowed for entry in self.foreign.void} or {
+                "void": self.void_allowed
+            }
+        return toml_from_table(
+            {
+                "name": self.name,
+                "source": source or self.source.name,
+                "foreign": foreign or self.foreign.name,
+                **self.about,
+                "allow": {label: self.names_of(members) for label, members in rows.items()},
+                **({"reasons": dict(self.reasons)} if self.reasons else {}),
+            }
+        )
+
+    def names_of(self, members: frozenset[int]) -> list[str]:
+        """The names of a row's classes in the source's order, `void` last."""
+        return [name for k, name in enumerate(self.source.names) if k in members] + (
+            ["void"] if VOID in members or not members else []
         )
 
     @cached_property
@@ -174,12 +219,3 @@ class Relation:
         """Foreign labels with void beside classes: without a void channel, void can never be chosen."""
         rows = [*zip(self.foreign.names, self.allowed, strict=True), ("void", self.void_allowed)]
         return tuple(name for name, members in rows if VOID in members and len(members) > 1)
-
-
-def _names_of(label: str, members: object) -> Sequence[str]:
-    if not isinstance(members, list | tuple) or not all(isinstance(m, str) for m in members):
-        raise InputError(f"row {label!r}: {members!r} is not a list of class names")
-    repeated = {m for m in members if members.count(m) > 1}
-    if repeated:
-        raise InputError(f"row {label!r}: {', '.join(sorted(repeated))} stands twice")
-    return members

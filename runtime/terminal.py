@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ParamSpec, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol
 
 import typer
 
 from .errors import BackendError, LsuError
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")]
 
@@ -63,7 +66,9 @@ def print_note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> None:
+def print_table(
+    title: str, head: Sequence[str], rows: Iterable[Sequence["str | Text"]], *, texts: int = 1
+) -> None:
     """A table on stdout; the first `texts` columns are texts, the others are numbers."""
     from rich.console import Console
     from rich.table import Table
@@ -73,8 +78,16 @@ def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]], 
     for k, column in enumerate(head):
         table.add_column(Text(column), justify="left" if k < texts else "right")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text, since names may hold what rich takes for markup
+        # Text, since names may hold what rich takes for markup
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     Console().print(table)
+
+
+def swatch(colour: tuple[int, int, int] | None) -> "Text":
+    """Two blocks in an RGB colour, 0 to 255 each; blanks for none. Plain where the terminal has no colours."""
+    from rich.text import Text
+
+    return Text("  ") if colour is None else Text("██", style=f"rgb({','.join(map(str, colour))})")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pictures import FOREIGN, write_dataset, write_png
 
 from lsu.runtime import VOID, Dataset, InputError, LabelClass, LabelSpace
 from lsu.runtime.label_image import LabelDecoder
-from lsu.runtime.label_space import catalogue_names
+from lsu.runtime.lookup import catalogue_names
 
 HERE = Path("x.png")
 
@@ -187,7 +187,7 @@ def test_a_frames_file_selects(tmp_path) -> None:
     path.write_text(path.read_text() + 'frames = "some.txt"\n')
     assert [f.key for f in Dataset.load(path).split("train").frames] == ["f1", "f3"]
     (tmp_path / "some.txt").write_text("f1\nf1\n")
-    with pytest.raises(InputError, match="frame 'f1' of the frames file stands twice"):
+    with pytest.raises(InputError, match="frame 'f1' of .*some.txt stands twice"):
         Dataset.load(path).split("train")
     (tmp_path / "some.txt").write_text("f9\n")
     with pytest.raises(InputError, match="frame 'f9' .* matched by no file"):

@@ -11,7 +11,7 @@ from pictures import FOREIGN, SOURCE, BrightnessEngine, write_dataset
 
 from lsu.runtime import VOID, BackendError, Dataset, InputError, ModelSpec, Relation
 from lsu.runtime.image import grey_from_bytes
-from lsu.runtime.relabel import pipeline
+from lsu.runtime.relabel.journal import Journal
 from lsu.runtime.relabel.pipeline import Request, relabel
 from lsu.runtime.segmenter import Segmenter
 
@@ -81,7 +81,7 @@ def test_unlabelled_images_are_relabelled_freely(tmp_path) -> None:
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_a_run_that_was_killed_and_continued_leaves_the_same_files(tmp_path, monkeypatch, stop_after) -> None:
     relabel(BrightnessEngine(), request(tmp_path), tmp_path / "whole", workers=2)
-    add = pipeline.Journal.add
+    add = Journal.add
     seen = 0
 
     def killed(self, entry) -> None:
@@ -91,11 +91,11 @@ def test_a_run_that_was_killed_and_continued_leaves_the_same_files(tmp_path, mon
         seen += 1
         add(self, entry)
 
-    monkeypatch.setattr(pipeline.Journal, "add", killed)
+    monkeypatch.setattr(Journal, "add", killed)
     if stop_after < 5:
         with pytest.raises(KeyboardInterrupt):
             relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut", workers=2)
-    monkeypatch.setattr(pipeline.Journal, "add", add)
+    monkeypatch.setattr(Journal, "add", add)
     if stop_after < 5:
         journal = tmp_path / "cut/journal.jsonl"
         journal.write_bytes(journal.read_bytes() + b'{"key": "f4", "dig')
@@ -255,7 +255,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path) -> None:
 def test_two_processes_may_not_write_into_the_same_folder(tmp_path) -> None:
     asked = request(tmp_path)
     with (
-        pipeline.Journal(tmp_path / "out/journal.jsonl", asked.header(BrightnessEngine())),
+        Journal(tmp_path / "out/journal.jsonl", asked.header(BrightnessEngine())),
         pytest.raises(InputError, match="another process is relabelling"),
     ):
         relabel(BrightnessEngine(), asked, tmp_path / "out")

@@ -60,7 +60,7 @@ def onnx(  # noqa: PLR0913 - the options of one command
     if sys.stderr.isatty():
         print_note("exporting: this takes from a few seconds to a minute")
 
-    from .to_onnx import Options, export_checkpoint
+    from lsu.export.to_onnx import Options, export_checkpoint
 
     options = Options(size=fixed, fit=fit, head=head, name=name, golden=images)
     _report(export_checkpoint(checkpoint, output, options), json=json)

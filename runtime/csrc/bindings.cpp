@@ -17,7 +17,8 @@
 namespace nb = nanobind;
 using namespace nb::literals;
 
-void define_cuda(nb::module_& module);  // cuda_bindings.cpp
+void define_cuda(nb::module_& module);          // cuda_bindings.cpp
+void define_label_lookup(nb::module_& module);  // label_lookup.cpp
 
 namespace lsu {
 
@@ -135,6 +136,7 @@ NB_MODULE(_native, module) {
     define_answer<float>(head);
     define_answer<lsu::Half>(head);
     define_cuda(module);
+    define_label_lookup(module);
     module.attr("AUTO") = static_cast<int32_t>(LSU_AUTO);
     module.attr("CELLS") = static_cast<int32_t>(LSU_CELLS);
     module.attr("DENSE") = static_cast<int32_t>(LSU_DENSE);

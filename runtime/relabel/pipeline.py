@@ -5,7 +5,6 @@ Frames are finished in order. What is written depends on the request alone: a ru
 continued leaves the same files as one that was not.
 """
 
-import json
 import os
 import threading
 from collections import deque
@@ -18,21 +17,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.dataset import Frame, Sample, Split, wildcards_of
+from lsu.runtime.dataset import Frame, Sample, Split
 from lsu.runtime.errors import InputError
-from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_text, write_atomically
 from lsu.runtime.head import Head, Labelling
 from lsu.runtime.image import png_from_pixels
-from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import Engine
 from lsu.runtime.relation import Relation
 from lsu.runtime.segmenter import Scores, Segmenter
 
-from .journal import Entry, Journal
+from .journal import Entry
+from .output import Output, digest_of_labels
 from .summary import Summary
 from .views import BASE, View, check_views, merged_scores
-
-JOURNAL, SUMMARY = "journal.jsonl", "summary.json"
 
 
 @dataclass(frozen=True)
@@ -89,9 +85,7 @@ class Request:
             "views": [str(view) for view in self.views],
             "data": f"{self.split.dataset}/{self.split.name}",
             "images": self.split.image_glob,
-            "labels": digest_of(
-                json.dumps([self.split.label_space.to_dict(), self.split.decoder.encoding]).encode()
-            ),
+            "labels": digest_of_labels(self.split),
         }
 
 
@@ -120,37 +114,26 @@ def relabel(
         BackendError: the engine or the disk failed; what is done stays done.
     """
     request.check(engine)
-    refuse_blocked(out)
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise InputError(f"{out} is not a folder: choose another --out")
-    if out.exists() and not (out / JOURNAL).exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty and not a relabelling: choose another --out")
-    with Journal(out / JOURNAL, request.header(engine)) as journal:
-        for part in out.rglob(".*.part"):  # left by a kill
-            part.unlink()
-        ready = [f.key for f in request.split.frames if _is_done(journal, out, f, request.split)]
-        on_frame(len(ready))
-        left = [f for f in request.split.frames if f.key not in set(ready)]
-        for entry in _Pipeline(engine, request, out, workers or os.cpu_count() or 1).run(left):
-            journal.add(entry)
-            on_frame(1)
-        entries = [journal.done[frame.key] for frame in request.split.frames]
-        summary = Summary.from_entries(entries, request.applied)
-        _write_dataset(out, request.split, engine.spec.label_space, entries)
-        write_atomically(out / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
-    return summary
+    split = request.split
+    with Output.opened(out, split, request.header(engine)) as output:
+        left = output.frames_left()
+        on_frame(len(split.frames) - len(left))
+        made = _Pipeline(engine, request, output, workers or os.cpu_count() or 1).run(left)
+        entries = output.finish(made, on_frame)
+        output.make_dataset(f"{split.dataset}-relabelled", engine.spec.label_space, entries)
+        return output.summarise(entries, request.applied)
 
 
 class _Pipeline:
     """Frames to journal entries, in order, with several frames under way."""
 
-    def __init__(self, engine: Engine, request: Request, out: Path, workers: int) -> None:
+    def __init__(self, engine: Engine, request: Request, output: Output, workers: int) -> None:
         self._segmenter = Segmenter(engine, threads=1)
         self._heads = (
             threading.local()
         )  # a head each for the pool's threads: one head answers one call at a time
         self._request = request
-        self._out = out
+        self._output = output
         self._workers = workers
         relation = request.applied
         self._table = None if relation is None else relation.table(engine.spec.void_channel)
@@ -202,52 +185,12 @@ class _Pipeline:
             canvas=scores.canvas,
             agreement=True,
         )
-        data = png_from_pixels(labelling.classes)
-        write_atomically(_label_path(self._out, self._request.split, frame), data, durable=False)
+        digest = self._output.write(frame, png_from_pixels(labelling.classes))
         present = np.flatnonzero(labelling.counts[:, :3].any(axis=1))
         counts = {int(label): _row(labelling.counts[label]) for label in present}
-        return Entry(frame.key, digest_of(data), counts)
+        return Entry(frame.key, digest, counts)
 
 
 def _row(counts: npt.NDArray[np.int64]) -> tuple[int, int, int, int]:
     forced, chosen, void, agreeing = counts.tolist()
     return forced, chosen, void, agreeing
-
-
-def _label_path(out: Path, split: Split, frame: Frame) -> Path:
-    return out / "labels" / split.name / f"{frame.key}.png"
-
-
-def _is_done(journal: Journal, out: Path, frame: Frame, split: Split) -> bool:
-    """Whether the frame's label file is there and is the one that the journal speaks of."""
-    entry = journal.done.get(frame.key)
-    path = _label_path(out, split, frame)
-    return bool(entry and entry.digest and path.exists() and digest_of(read_bytes(path)) == entry.digest)
-
-
-def _write_dataset(out: Path, split: Split, space: LabelSpace, entries: Sequence[Entry]) -> None:
-    """Make `out` a data set: the original images by their absolute glob, and the written labels.
-
-    Label files hold dense indices, so the label space is written anew with these as its ids.
-    """
-    frames = f"frames-{split.name}.txt"
-    labels = "/".join(wildcards_of(split.image_glob))
-    good = [entry.key for entry in entries if not entry.error]
-    if not good:
-        raise InputError(f"no frame could be relabelled, the first because: {entries[0].error}")
-    write_atomically(out / frames, "".join(f"{key}\n" for key in good).encode())
-    write_atomically(out / "label_space.toml", space.with_dense_ids().to_toml().encode())
-    table = {
-        "images": split.image_glob,
-        "labels": f"labels/{split.name}/{labels}.png",
-        "encoding": "ids",
-        "frames": frames,
-    }
-    lines = [
-        f"name = {toml_text(split.dataset + '-relabelled')}",
-        'label_space = "label_space.toml"',
-        "",
-        f"[splits.{toml_text(split.name)}]",
-        *(f"{key} = {toml_text(value)}" for key, value in table.items()),
-    ]
-    write_atomically(out / "dataset.toml", "".join(line + "\n" for line in lines).encode())

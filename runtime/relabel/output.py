@@ -1,0 +1,120 @@
+"""The folder that a relabelling or a conversion writes: label files, a journal, and in the end a data set."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lsu.runtime.dataset import Frame, Split
+from lsu.runtime.errors import InputError
+from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_from_table, write_atomically
+from lsu.runtime.frame_files import wildcards_of
+from lsu.runtime.label_space import LabelSpace
+from lsu.runtime.relation import Relation
+
+from .journal import Entry, Journal
+from .summary import Summary
+
+JOURNAL, SUMMARY = "journal.jsonl", "summary.json"
+
+
+def digest_of_labels(split: Split) -> str:
+    """What a journal holds against a later run: how the split's label files are read."""
+    return digest_of(json.dumps([split.label_space.to_dict(), split.decoder.encoding]).encode())
+
+
+class Output:
+    """The labels of one split in a folder of their own.
+
+    Args:
+        folder: new, empty, or begun by the same request.
+        split: whose frames are written.
+        journal: what was done already.
+    """
+
+    def __init__(self, folder: Path, split: Split, journal: Journal) -> None:
+        self._folder = folder
+        self._split = split
+        self._journal = journal
+
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path, split: Split, header: Mapping[str, Any]) -> Iterator["Output"]:
+        """The folder, held by this process alone.
+
+        Args:
+            folder: the folder to write.
+            split: whose frames are written.
+            header: what was asked for; a folder of another request is refused.
+
+        Raises:
+            InputError: `folder` holds something else, or another process writes it.
+        """
+        refuse_blocked(folder)
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise InputError(f"{folder} is not a folder: choose another --out")
+        if folder.exists() and not (folder / JOURNAL).exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is not empty and not a relabelling: choose another --out")
+        with Journal(folder / JOURNAL, header) as journal:
+            for part in folder.rglob(".*.part"):  # left by a kill
+                part.unlink()
+            yield cls(folder, split, journal)
+
+    def frames_left(self) -> list[Frame]:
+        """The frames that are not done: no entry, or a label file that is not the one it speaks of."""
+        return [frame for frame in self._split.frames if not self._is_done(frame)]
+
+    def write(self, frame: Frame, png: bytes) -> str:
+        """Write a frame's label file and return its digest; its entry is the caller's to add."""
+        write_atomically(self._path(frame), png, durable=False)
+        return digest_of(png)
+
+    def finish(self, entries: Iterator[Entry], done: Callable[[int], object]) -> list[Entry]:
+        """Journal the entries as they come, and return those of all frames, earlier runs' included."""
+        for entry in entries:
+            self._journal.add(entry)
+            done(1)
+        return [self._journal.done[frame.key] for frame in self._split.frames]
+
+    def make_dataset(self, name: str, space: LabelSpace, entries: Sequence[Entry]) -> None:
+        """Make the folder a data set: the original images by their absolute glob, and the written labels.
+
+        Label files hold dense indices, so the label space is written anew with these as its ids.
+
+        Raises:
+            InputError: no frame is good.
+        """
+        split, frames = self._split, f"frames-{self._split.name}.txt"
+        good = [entry.key for entry in entries if not entry.error]
+        if not good:
+            raise InputError(f"no frame could be used, the first because: {entries[0].error}")
+        write_atomically(self._folder / frames, "".join(f"{key}\n" for key in good).encode())
+        space_file = self._folder / "label_space.toml"
+        write_atomically(space_file, space.with_dense_ids().to_toml().encode())
+        table = {
+            "name": name,
+            "label_space": space_file.name,
+            "splits": {
+                split.name: {
+                    "images": split.image_glob,
+                    "labels": f"labels/{split.name}/{'/'.join(wildcards_of(split.image_glob))}.png",
+                    "encoding": "ids",
+                    "frames": frames,
+                }
+            },
+        }
+        write_atomically(self._folder / "dataset.toml", toml_from_table(table).encode())
+
+    def summarise(self, entries: Sequence[Entry], relation: Relation | None) -> Summary:
+        """The sum of all entries, written beside the labels too."""
+        summary = Summary.from_entries(entries, relation)
+        write_atomically(self._folder / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
+        return summary
+
+    def _path(self, frame: Frame) -> Path:
+        return self._folder / "labels" / self._split.name / f"{frame.key}.png"
+
+    def _is_done(self, frame: Frame) -> bool:
+        entry, path = self._journal.done.get(frame.key), self._path(frame)
+        return bool(entry and entry.digest and path.exists() and digest_of(read_bytes(path)) == entry.digest)
