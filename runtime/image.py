@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import BackendError, InputError
+from .image_header import JPEG_START, PNG_SIGNATURE, refuse_large
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 _GREY, _PALETTE = 0, 3  # colour types of PNG, ISO/IEC 15948 table 11.1
 
 
@@ -94,6 +94,7 @@ def _three_channels(data: bytes, path: Path, kind: type[Any]) -> npt.NDArray[Any
 
 def _decode(data: bytes, path: Path) -> npt.NDArray[Any]:
     _refuse_cut_off(data, path)
+    refuse_large(data, path)
     try:
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error as error:

@@ -18,7 +18,7 @@ COARSE = space("coarse", ground="road low_grass", bicyclist="rider bicycle", per
 
 def test_a_group_stands_for_its_concepts_and_an_unknown_word_is_refused() -> None:
     vocabulary = Vocabulary.load()
-    assert vocabulary.leaves(["tree", "car"]) == {"tree_crown", "tree_trunk", "tree_root", "car"}
+    assert vocabulary.leaves(["tree", "van"]) == {"tree_crown", "tree_trunk", "tree_root", "van"}
     with pytest.raises(InputError, match="no concept 'tree_trunc'; did you mean 'tree_trunk'"):
         vocabulary.leaves(["tree_trunc"])
 

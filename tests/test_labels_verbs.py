@@ -124,3 +124,59 @@ def test_relate_over_a_third_label_space_and_backwards(farm, lsu) -> None:
     assert rows["Bicyclist"]["allowed"] == ["living-things", "vehicles"]
     both = lsu("labels", "relate", "idd_lite", "camvid11", "--invert", "--via", "camvid32")
     assert "give one of them" in both.line
+
+
+def test_relate_never_overwrites_a_file(farm, lsu) -> None:
+    (farm / "mine.toml").write_text("hours of work")
+    outcome = lsu("labels", "relate", "camvid11", "farm/dataset.toml", "-o", "mine.toml")
+    assert outcome.code == 2
+    assert "mine.toml exists and may hold somebody's work: delete it, or choose another -o" in outcome.line
+    assert (farm / "mine.toml").read_text() == "hours of work"
+    blocked = lsu("labels", "relate", "camvid11", "farm/dataset.toml", "-o", "mine.toml/r.toml")
+    assert "mine.toml is not a folder" in blocked.line
+
+
+def test_a_derived_relation_can_be_read_from_any_folder(farm, lsu, tmp_path, monkeypatch) -> None:
+    assert lsu("labels", "relate", "camvid11", "farm/dataset.toml", "-o", "far/off/r.toml").code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert lsu("labels", "check", "../far/off/r.toml").code == 0
+
+
+def test_a_label_space_with_a_name_of_the_catalogue_is_not_taken_for_that_one(farm, lsu) -> None:
+    (farm / "mine.toml").write_text(
+        'name = "camvid11"\nclasses = [{ name = "way", concepts = ["road"] }, { name = "rest" }]\n'
+    )
+    turned = lsu("labels", "relate", "camvid32", "./mine.toml", "--invert")
+    assert turned.code == 2
+    assert "no relation of 'camvid32' labels to 'camvid11' classes to turn round" in turned.line
+    over = lsu("labels", "relate", "./mine.toml", "goose", "--via", "camvid32")
+    assert "says no concepts for 'rest'" in over.line  # derived, not the catalogue's camvid32-to-camvid11
+
+
+def test_a_shipped_relation_is_named_and_used_on_the_way(lsu) -> None:
+    outcome = lsu("labels", "relate", "camvid11", "camvid32", "--via", "cityscapes19")
+    assert "the catalogue has camvid32-to-camvid11" in outcome.err
+    assert 'origin = "the chain of camvid32-to-cityscapes19 and cityscapes19-to-camvid11"' in outcome.out
+
+
+def test_names_are_folded_not_cut_off_and_never_command_the_terminal(farm, lsu) -> None:
+    wide = lsu("labels", "check", "mapillary_2_0-to-mapillary63")
+    assert "…" not in wide.out
+    assert max(map(len, wide.out.split("cardinalities")[0].splitlines())) <= 80
+    (farm / "odd.toml").write_text(
+        'name = "\\u001b[31m"\nnote = "a\\u0007"\nclasses = [{ name = "[bold]x\\u001b]0;t" }]\n'
+    )
+    shown = lsu("labels", "show", "odd.toml")
+    assert shown.code == 0
+    assert "\x1b[31m:" not in shown.out
+    assert "\x1b]" not in shown.out
+    assert "\x07" not in shown.out
+    assert "[bold]x" in shown.out
+
+
+def test_check_tells_which_rows_are_never_void_without_a_void_channel(lsu) -> None:
+    outcome = lsu("labels", "check", "goose-to-cityscapes19")
+    line = next(line for line in outcome.out.splitlines() if line.startswith("never void without"))
+    assert "gravel" in line
+    assert "water" not in line

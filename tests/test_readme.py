@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import tomllib
 from typer.testing import CliRunner
 
 from lsu.runtime import LabelSpace
@@ -53,12 +52,18 @@ def test_every_linked_file_is_there() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_every_toml_block_is_toml_and_the_label_space_loads(tmp_path) -> None:
-    for block in blocks("toml"):
-        tomllib.loads(block)
-    (space,) = [b for b in blocks("toml") if b.startswith("# town.toml")]
-    (tmp_path / "town.toml").write_text(space)
-    assert LabelSpace.load(tmp_path / "town.toml").names == ("drivable", "vehicle")
+def test_the_readmes_own_set_loads_and_its_relation_is_derived_and_checked(tmp_path, monkeypatch) -> None:
+    (toml,) = blocks("toml")
+    (lines,) = [b for b in blocks("sh") if "lsu labels relate" in b]
+    monkeypatch.chdir(tmp_path)
+    Path("town").mkdir()
+    Path("town/dataset.toml").write_text(toml)
+    assert LabelSpace.load("town/dataset.toml").names == ("drivable", "vehicle")
+    commands = [shlex.split(line, comments=True)[1:] for line in lines.splitlines()]
+    assert len(commands) == 2
+    for words in commands:
+        ran = CliRunner().invoke(application(), words)
+        assert ran.exit_code == 0, ran.output
 
 
 def test_every_verb_is_in_the_table() -> None:

@@ -52,11 +52,12 @@ from head_scores import (
     with_share,
 )
 from head_summary import CLASSES, DENSE, ONE_THREAD, OURS, STRIDE, Row, summary
-from measurement import commit, processor, write_csv
+from measurement import commit, write_csv
 
 from lsu.runtime import InputError, LsuError
 from lsu.runtime.bundle import MANIFEST
 from lsu.runtime.files import digest_of, read_bytes
+from lsu.runtime.machine import processor
 from lsu.runtime.terminal import INTERRUPTED, progress
 
 SEED = 0

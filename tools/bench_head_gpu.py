@@ -25,10 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from measurement import commit, said, write_csv
+from measurement import commit, write_csv
 from torch.nn.functional import interpolate
 
 from lsu.runtime.device_head import DeviceHead
+from lsu.runtime.machine import said
 
 CLASSES, SIZE = 19, (1024, 2048)
 STRIDES = (8, 4, 16)

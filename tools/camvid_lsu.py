@@ -25,7 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from measurement import commit, processor, write_csv
+from measurement import commit, write_csv
 
 from lsu.export.to_onnx import export_checkpoint
 from lsu.runtime import VOID, Dataset, LabelSpace, LsuError, Relation, Segmenter, Split
@@ -35,6 +35,7 @@ from lsu.runtime.evaluate import Evaluation, evaluate
 from lsu.runtime.files import write_atomically
 from lsu.runtime.image import png_from_pixels
 from lsu.runtime.label_space import LabelClass
+from lsu.runtime.machine import processor
 from lsu.runtime.relabel.pipeline import Request, relabel
 from lsu.runtime.relabel.views import views_from_text
 from lsu.training.config import Config

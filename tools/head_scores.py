@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lsu.runtime import VOID, Dataset, InputError, Segmenter
 from lsu.runtime.bundle import Bundle
 from lsu.runtime.engines import engine_for
+from lsu.runtime.mixed_cells import mixed_share, mixed_share_of_classes
 
 Scores = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -100,16 +101,6 @@ def middle_first(frames: Sequence[StudentFrame]) -> list[StudentFrame]:
     return [middle, *others[:: max(1, len(others) // 6)]]
 
 
-def mixed_share(scores: Scores) -> float:
-    """The share of cells whose four corner samples do not all have one best class."""
-    return _share_of_best(scores.argmax(0))
-
-
-def _share_of_best(best: npt.NDArray[np.int64]) -> float:
-    corners = np.stack([best[:-1, :-1], best[:-1, 1:], best[1:, :-1], best[1:, 1:]])
-    return float((corners != corners[0]).any(0).mean())
-
-
 def mirrored(positions: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
     """Places in 0 to length - 1 of positions on a row of samples that is continued by its mirror images.
 
@@ -151,7 +142,7 @@ def nearest_shift(scores: Scores, sides: Sides, share: float) -> Sides:
     best = scores.argmax(0)[None].astype(np.float32)
 
     def distance(shift: Sides) -> float:
-        return abs(_share_of_best(mirror_tiled(best, sides, shift)[0].astype(np.int64)) - share)
+        return abs(mixed_share_of_classes(mirror_tiled(best, sides, shift)[0].astype(np.int64)) - share)
 
     return min(product(SHIFTS, repeat=2), key=distance)
 

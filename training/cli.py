@@ -74,7 +74,9 @@ def fit(
                 )
                 done = report.step
 
-            result = fit_network(checked, resume=resume, on_step=on_step)
+            result = fit_network(
+                checked, resume=resume, on_step=on_step, on_note=lambda note: print_note(f"lsu: {note}")
+            )
     except KeyboardInterrupt:
         if (Path(checked.output) / UNFINISHED).exists():
             print_note(f"lsu: continue with: lsu fit {config} {shlex.join(overrides or [])} --resume")

@@ -67,7 +67,11 @@ class FitResult:
 
 
 def fit(
-    config: Config, *, resume: bool = False, on_step: Callable[[StepReport], object] = lambda _: None
+    config: Config,
+    *,
+    resume: bool = False,
+    on_step: Callable[[StepReport], object] = lambda _: None,
+    on_note: Callable[[str], object] = lambda _: None,
 ) -> FitResult:
     """Fit a network as the configuration says.
 
@@ -75,6 +79,7 @@ def fit(
         config: all of it; see Config.
         resume: continue from the last checkpoint in `config.output` if there is one.
         on_step: called every few steps.
+        on_note: called before the first step with what a user should know of the data.
 
     Raises:
         InputError: data or configuration cannot be used, or `output` holds another fit.
@@ -86,7 +91,10 @@ def fit(
     unfinished = _unfinished(folder, config, resume=resume)
     splits = [open_split(data) for data in config.data]
     validation = None if config.validation is None else open_split(config.validation)
-    space = common_label_space([*splits, *([] if validation is None else [validation])])
+    everything = [*splits, *([] if validation is None else [validation])]
+    space = common_label_space(everything)
+    for note in filter(None, (split.count_note() for split in everything)):
+        on_note(note)
     if resume and (folder / FINISHED).exists():
         return FitResult(folder / FINISHED, config.fit.steps, time.monotonic() - begin, None)
     if unfinished is not None:

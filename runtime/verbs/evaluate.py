@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsu.runtime.errors import InputError
-from lsu.runtime.terminal import JsonFlag, print_json, print_note, print_table, progress
+from lsu.runtime.terminal import JsonFlag, TrustOption, print_json, print_note, print_table, progress
 
 if TYPE_CHECKING:
     from lsu.runtime.evaluate import Evaluation
@@ -25,6 +25,7 @@ def evaluate(  # noqa: PLR0913 - the options of one command
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the confusion matrix into this .png file.")] = None,
+    trust: TrustOption = None,
     json_output: JsonFlag = False,
 ) -> None:
     """IoU and boundary F per class, their means, and the confusion matrix.
@@ -41,11 +42,15 @@ def evaluate(  # noqa: PLR0913 - the options of one command
     from lsu.runtime.evaluate import require_scorable
     from lsu.runtime.relation import Relation
     from lsu.runtime.segmenter import Segmenter
+    from lsu.runtime.trust import Trust
 
     _refuse_bad_plot(plot)
     known = Relation.load(relation) if relation is not None else None
     frames = Dataset.load(data, root).split(split)
-    opened = Bundle.open(bundle)
+    note = frames.count_note()
+    if note:
+        print_note(f"lsu: {note}")
+    opened = Bundle.open(bundle, trust=Trust.from_files(trust or ()))
     require_scorable(opened.spec.label_space, frames, known)  # before an engine is loaded
     with (
         closing(engine_for(opened, backend, threads=threads)) as engine,
@@ -62,7 +67,8 @@ def evaluate(  # noqa: PLR0913 - the options of one command
     if plot is not None:
         _write_plot(plot, result, f"{frames.dataset} {split}: share of the true pixels in percent")
     if json_output:
-        print_json({"bundle": opened.digest, "data": frames.dataset, "split": split, **result.to_dict()})
+        about = {"data": frames.dataset, "split": split, "official_frames": frames.count}
+        print_json({"bundle": opened.digest, **about, **result.to_dict()})
     else:
         _print_evaluation(
             result, f"{bundle.resolve().name} on {frames.dataset} {split}, {result.frames} frames"

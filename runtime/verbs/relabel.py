@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsu.runtime.errors import InputError
-from lsu.runtime.terminal import BELOW_LEVEL, JsonFlag, print_json, print_note, print_table, progress
+from lsu.runtime.terminal import (
+    BELOW_LEVEL,
+    JsonFlag,
+    TrustOption,
+    print_json,
+    print_note,
+    print_table,
+    progress,
+)
 
 if TYPE_CHECKING:
     from lsu.runtime.relabel.summary import Summary
@@ -34,6 +42,7 @@ def relabel(  # noqa: PLR0913 - a command's options
         int | None,
         typer.Option(min=1, help="Threads that read, constrain and write; the cores if not given."),
     ] = None,
+    trust: TrustOption = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Relabel a data set: each pixel gets the teacher's best class within what its label allows.
@@ -50,6 +59,7 @@ def relabel(  # noqa: PLR0913 - a command's options
     from lsu.runtime.relabel import pipeline
     from lsu.runtime.relabel.views import views_from_text
     from lsu.runtime.relation import Relation
+    from lsu.runtime.trust import Trust
 
     request = pipeline.Request(
         split=Dataset.load(data, root).split(split),
@@ -57,9 +67,12 @@ def relabel(  # noqa: PLR0913 - a command's options
         free=free,
         views=views_from_text(views),
     )
+    note = request.split.count_note()
+    if note:
+        print_note(f"lsu: {note}")
     if bundle.resolve() in (out.resolve(), *out.resolve().parents):
         raise InputError(f"{out} is inside the bundle, which must not change: choose another --out")
-    engine = engine_for(Bundle.open(bundle), backend)
+    engine = engine_for(Bundle.open(bundle, trust=Trust.from_files(trust or ())), backend)
     try:
         request.check(engine)
         if request.relation is not None:
@@ -69,7 +82,7 @@ def relabel(  # noqa: PLR0913 - a command's options
     finally:
         engine.close()
     if json_output:
-        print_json(summary.to_dict())
+        print_json({**summary.to_dict(), "official_frames": request.split.count})
     else:
         _print(summary, out)
     if summary.skipped:
