@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     from .verbs.convert import convert
     from .verbs.evaluate import evaluate
     from .verbs.inspect import inspect
+    from .verbs.labels_list import list_labels
     from .verbs.relabel import relabel
     from .verbs.run import run
 
@@ -27,7 +28,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Label spaces and relations: list, show, check, relate, convert.", no_args_is_help=True
     )
-    for name in ("list", "show", "check", "relate"):
+    group.command("list")(ending_well(list_labels))
+    for name in ("show", "check", "relate"):
         group.command(name)(ending_well(getattr(labels, f"{name}_labels")))
     group.command("convert")(ending_well(convert))
     app.add_typer(group, name="labels")

@@ -30,7 +30,7 @@ def catalogue_file(kind: str, name_or_path: str | Path) -> Path:
     near = near_names(text, catalogue_names(kind))
     raise InputError(
         f"no {text!r} in the catalogue of {kind.replace('_', ' ')}; {near} "
-        "(a file's path ends in .toml)"
+        "(lsu labels list shows all; a file's path ends in .toml)"
     )
 
 

@@ -81,9 +81,7 @@ class Relation:
             spaces = [LabelSpace.load(str(table[side]), beside=path) for side in ("source", "foreign")]
             allow = table_of(table["allow"], "allow")
             plain = cls.from_names(str(table["name"]), *spaces, allow=allow, default=table.get("default"))
-            reasons = table_of(table.get("reasons", {}), "reasons")
-            for label in reasons:
-                plain.foreign.index(label)
+            reasons = _reasons_from_table(table.get("reasons", {}), plain.foreign)
             about = {key: table[key] for key in _ABOUT if key in table}
             return replace(plain, about=about, reasons=reasons)
         except KeyError as error:
@@ -219,3 +217,12 @@ class Relation:
         """Foreign labels with void beside classes: without a void channel, void can never be chosen."""
         rows = [*zip(self.foreign.names, self.allowed, strict=True), ("void", self.void_allowed)]
         return tuple(name for name, members in rows if VOID in members and len(members) > 1)
+
+
+def _reasons_from_table(value: object, foreign: LabelSpace) -> Mapping[str, str]:
+    reasons = table_of(value, "reasons")
+    for label, reason in reasons.items():
+        foreign.index(label)
+        if not isinstance(reason, str):
+            raise InputError(f"the reason of {label!r}: {reason!r} is not a text")
+    return reasons

@@ -176,6 +176,14 @@ def test_bad_input_to_relabel_is_one_line_and_code_2_and_writes_nothing(place, l
     assert not (place / "out").exists()
 
 
+def test_relabel_notes_another_number_of_frames_than_the_official_one(place, lsu) -> None:
+    path = place / "data" / "dataset.toml"
+    path.write_text(path.read_text() + "count = 99\n")
+    outcome = lsu(*RELABEL, "--json")
+    assert "frames, officially 99" in outcome.err
+    assert json.loads(outcome.out)["official_frames"] == 99
+
+
 @pytest.mark.parametrize("spoil", [CUT, DEEP, SIZE, UNKNOWN], ids=str)
 def test_bad_frames_are_recorded_by_relabel_and_the_code_is_1(place, lsu, spoil) -> None:
     spoil.change(place)
@@ -333,3 +341,15 @@ def test_every_verb_explains_itself_with_an_example(lsu, verb) -> None:
     outcome = lsu(*path, "--help")
     assert outcome.code == 0
     assert f"Example: lsu {' '.join(path)}" in " ".join(outcome.out.split())
+
+
+def test_a_reader_that_stops_early_is_no_failure() -> None:
+    command = f"{sys.executable} -c 'from lsu.runtime.cli import main; main()' labels show coco_panoptic"
+    ran = subprocess.run(
+        ["bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode in (0, 141)  # 0 where the pipe held everything
+    assert ran.stderr == ""

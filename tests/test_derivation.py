@@ -63,6 +63,8 @@ def test_an_inverse_says_the_same_pairs() -> None:
     assert [set(row) for row in turned.allowed] == [{0, VOID}, {1}, {1}, {2}, {VOID}]
     pairs = {(c, y) for y, row in enumerate(first.allowed) for c in row if c != VOID}
     assert {(c, y) for c, row in enumerate(turned.allowed) for y in row if y != VOID} == pairs
+    assert turned.name == "fine-to-coarse"
+    assert turned.about == {"origin": "the inverse of r"}
     again = inverse(turned)
     assert [row - {VOID} for row in again.allowed] == [row - {VOID} for row in first.allowed]
 
@@ -75,6 +77,17 @@ def test_a_chain_unites_what_the_middle_allows_and_opens_where_the_middle_may_be
     assert rows == [{0, 1}, {0, 1, 2, VOID}, {VOID}]
     through_nothing = chain(replace(first, allowed=(frozenset({3}), frozenset(), frozenset({0, 3}))), second)
     assert [set(row) for row in through_nothing.allowed] == [{VOID}, {VOID}, {0, VOID}]
+
+
+def test_a_chain_carries_void_pixels_along_and_says_what_it_is() -> None:
+    last = space("last", a="car", b="bus", c="truck")
+    second = replace(relation(last, FINE, [{0}, {0, 1}, {1, 2}, set(), {2}]), name="late")
+    first = replace(relation(FINE, COARSE, [{0}, {0}, {0}], void={1, 4}), name="early")
+    over = chain(first, second)
+    assert over.void_allowed == {0, 1, 2}
+    assert chain(replace(first, void_allowed=frozenset({VOID})), second).void_allowed == {VOID}
+    assert over.name == "coarse-to-last"
+    assert over.about == {"origin": "the chain of early and late"}
 
 
 def test_a_chain_needs_one_label_space_in_the_middle() -> None:

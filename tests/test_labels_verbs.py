@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pictures import write_png
 from test_cli import Outcome  # noqa: F401 - the fixture's type
-from test_cli import lsu as lsu
-from test_cli import place as place
+from test_cli import lsu as lsu  # noqa: PLC0414 - a plain import would be redefined by arguments
+from test_cli import place as place  # noqa: PLC0414 - the same
 
 from lsu.runtime import Dataset
 
@@ -76,7 +76,10 @@ def test_the_catalogue_is_listed(lsu) -> None:
     listed = json.loads(outcome.out)
     assert {"camvid11", "idd_lite", "rellis3d"} <= {s["name"] for s in listed["label_spaces"]}
     assert "idd_lite-to-camvid11" in {r["name"] for r in listed["relations"]}
-    assert "camvid11" in listed["datasets"]
+    cityscapes = next(d for d in listed["datasets"] if d["name"] == "cityscapes")
+    assert cityscapes["label_space"] == "cityscapes34"
+    assert cityscapes["splits"] == {"train": 2975, "val": 500, "test": 1525}
+    assert "mcordts/cityscapesScripts" in cityscapes["counts_source"]
     assert "idd_lite-to-camvid11" in lsu("labels", "list").out
 
 
@@ -180,3 +183,9 @@ def test_check_tells_which_rows_are_never_void_without_a_void_channel(lsu) -> No
     line = next(line for line in outcome.out.splitlines() if line.startswith("never void without"))
     assert "gravel" in line
     assert "water" not in line
+
+
+def test_an_unknown_name_without_near_ones_shows_a_few_and_where_the_rest_is(lsu) -> None:
+    line = lsu("labels", "check", "0").line
+    assert line.count("-to-") == 12
+    assert "more (lsu labels list shows all; a file's path ends in .toml)" in line

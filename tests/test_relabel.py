@@ -152,7 +152,7 @@ def test_another_request_may_not_write_into_the_same_folder(tmp_path) -> None:
     relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
     with pytest.raises(InputError, match=r"another free \(False, now True\): choose another --out"):
         relabel(BrightnessEngine(), request(tmp_path, free=True), tmp_path / "out")
-    with pytest.raises(InputError, match="is not empty and not a relabelling"):
+    with pytest.raises(InputError, match="is not empty and holds no labels of this kind"):
         relabel(BrightnessEngine(), request(tmp_path), tmp_path / "data")
 
 

@@ -26,7 +26,12 @@ def test_a_row_that_forbids_what_the_concepts_allow_needs_a_reason() -> None:
     check = with_row(1, {1, VOID})
     assert [row.label for row in check.suspicious] == ["bicyclist"]
     assert "forbids bike, which the concepts allow, without a reason" in check.rows[1].suspicion
-    assert with_row(1, {1, VOID}, bicyclist="bikes are never drawn apart").passed
+    assert check.rows[1].forbidden == ("bike",)
+    assert not check.passed
+    explained = with_row(1, {1, VOID}, bicyclist="bikes are never drawn apart")
+    assert explained.passed
+    assert explained.rows[1].reason == "bikes are never drawn apart"
+    assert explained.to_dict()["rows"][1]["reason"] == "bikes are never drawn apart"
 
 
 def test_a_reason_that_explains_nothing_is_suspicious() -> None:
@@ -51,12 +56,48 @@ def test_a_class_of_the_labels_own_name_is_expected() -> None:
     assert "does not allow the class of its own name, 'car'" in check.rows[0].suspicion
     assert check.rows[1].suspicion == ""
     assert "says no concepts" in check.without_concepts
+    explained = RelationCheck.of(replace(swapped, reasons={"car": "cars are drawn as buses"}))
+    assert explained.passed
 
 
 def test_a_row_of_all_classes_says_nothing() -> None:
     plain = LabelSpace("plain", (LabelClass("car"), LabelClass("bus")))
     check = RelationCheck.of(Relation("open", plain, plain, (frozenset({0, 1}), frozenset({1}))))
     assert "it says nothing" in check.rows[0].suspicion
+    with_void = RelationCheck.of(
+        Relation("open", plain, plain, (frozenset({0, 1, VOID}), frozenset({1, VOID})))
+    )
+    assert [bool(row.suspicion) for row in with_void.rows] == [True, False, False]
+
+
+def test_a_source_of_one_class_may_be_allowed_everywhere() -> None:
+    plain = LabelSpace("plain", (LabelClass("car"),))
+    assert RelationCheck.of(Relation("one", plain, plain, (frozenset({0}),))).passed
+
+
+def test_an_empty_row_is_void_and_passes_where_the_concepts_say_void() -> None:
+    source = LabelSpace("source", (LabelClass("car", concepts=("car",)),))
+    foreign = LabelSpace("foreign", (LabelClass("sky", concepts=("sky",)),))
+    check = RelationCheck.of(Relation("r", source, foreign, (frozenset(),)))
+    assert check.passed
+    assert check.rows[0].allowed == ("void",)
+    assert check.rows[0].beyond == check.rows[0].forbidden == ()
+    assert check.cardinalities == {"forced": 0, "choice": 0, "void": 1}
+
+
+def test_the_report_holds_the_row_of_void_and_what_concerns_the_whole_relation() -> None:
+    rows = (frozenset({0}), frozenset({1, VOID}), frozenset({3}))
+    about = {"origin": "a test", "repairs": ["one"]}
+    report = RelationCheck.of(
+        replace(IMPLIED, allowed=rows, void_allowed=frozenset({4, VOID}), about=about)
+    ).to_dict()
+    assert report["unreachable"] == ["bike"]
+    assert report["void_without_effect"] == ["bicyclist", "void"]
+    assert report["origin"] == "a test"
+    assert report["repairs"] == ["one"]
+    assert "note" not in report
+    assert report["rows"][-1]["allowed"] == ["crop", "void"]
+    assert report["rows"][-1]["kind"] == "choice"
 
 
 def test_unmapped_labels_fail_the_check() -> None:
@@ -64,4 +105,7 @@ def test_unmapped_labels_fail_the_check() -> None:
     check = RelationCheck.of(relation)
     assert relation.unmapped == ("bicyclist", "person")
     assert not check.passed
+    whole = RelationCheck.of(replace(relation, allowed=IMPLIED.allowed))
+    assert not whole.suspicious
+    assert not whole.passed
     assert check.to_dict()["unmapped"] == ["bicyclist", "person"]

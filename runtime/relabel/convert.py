@@ -151,6 +151,6 @@ def _entry_of_frame(request: Conversion, output: Output, frame: Frame) -> Entry:
     pixels = np.bincount(labels.ravel(), minlength=256)
     counts = {}
     for label in np.flatnonzero(pixels).tolist():
-        known = request.answers[label] != VOID
-        counts[label] = (int(pixels[label]) * known, 0, int(pixels[label]) * (not known), 0)
-    return Entry(frame.key, digest, {k: tuple(map(int, v)) for k, v in counts.items()})
+        n = int(pixels[label])
+        counts[label] = (0, 0, n, 0) if request.answers[label] == VOID else (n, 0, 0, 0)
+    return Entry(frame.key, digest, counts)

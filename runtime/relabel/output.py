@@ -55,7 +55,7 @@ class Output:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise InputError(f"{folder} is not a folder: choose another --out")
         if folder.exists() and not (folder / JOURNAL).exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is not empty and not a relabelling: choose another --out")
+            raise InputError(f"{folder} is not empty and holds no labels of this kind: choose another --out")
         with Journal(folder / JOURNAL, header) as journal:
             for part in folder.rglob(".*.part"):  # left by a kill
                 part.unlink()

@@ -10,6 +10,7 @@ from lsu.runtime.terminal import (
     BELOW_LEVEL,
     JsonFlag,
     print_json,
+    print_line,
     print_note,
     print_table,
     swatch,
@@ -21,43 +22,6 @@ if TYPE_CHECKING:
     from lsu.runtime.relation_check import RelationCheck
 
 _KINDS = {"label_spaces": "label spaces", "relations": "relations", "datasets": "data sets"}
-
-
-def list_labels(*, json: JsonFlag = False) -> None:
-    """List the label spaces, relations and data sets of the catalogue.
-
-    Example: [bold]lsu labels list[/bold]
-    """
-    from lsu.runtime.label_space import LabelSpace
-    from lsu.runtime.lookup import catalogue_names
-    from lsu.runtime.relation import Relation
-
-    spaces = [LabelSpace.load(name) for name in catalogue_names("label_spaces")]
-    relations = [Relation.load(name) for name in catalogue_names("relations")]
-    datasets = catalogue_names("datasets")
-    if json:
-        print_json(
-            {
-                "label_spaces": [
-                    {"name": s.name, "classes": len(s), "identity": s.identity, "licence": s.licence}
-                    for s in spaces
-                ],
-                "relations": [
-                    {"name": r.name, "source": r.source.name, "foreign": r.foreign.name} for r in relations
-                ],
-                "datasets": datasets,
-            }
-        )
-        return
-    rows = [(s.name, str(len(s)), str(len(s.void))) for s in spaces]
-    print_table("label spaces", ("name", "classes", "void names"), rows)
-    print_table(
-        "relations: labels of the first, answers in the second",
-        ("foreign label space", "source label space", "name"),
-        [(r.foreign.name, r.source.name, r.name) for r in relations],
-        texts=3,
-    )
-    print("data sets (--data NAME --root DIR):", ", ".join(datasets))
 
 
 def show_labels(
@@ -90,9 +54,9 @@ def show_labels(
     print_table(title, ("", "name", "concepts", "index", "file id", "RGB"), rows, texts=3)
     for key, text in (("source", space.source), ("licence", space.licence), ("note", space.note)):
         if text:
-            print(f"{key}: {text}")
+            print_line(f"{key}: {text}")
     for repair in space.repairs:
-        print(f"repaired: {repair}")
+        print_line(f"repaired: {repair}")
 
 
 def check_labels(
@@ -128,7 +92,7 @@ def check_labels(
         raise SystemExit(BELOW_LEVEL)
 
 
-def relate_labels(
+def relate_labels(  # noqa: PLR0913 - a command's options
     source: Annotated[str, typer.Argument(help="The label space of the answers.")],
     foreign: Annotated[str, typer.Argument(help="The label space of the existing labels.")],
     *,
@@ -148,12 +112,16 @@ def relate_labels(
 
     [bold]Example:[/bold] lsu labels relate camvid11 goose -o goose-to-camvid11.toml
     """
-    from lsu.runtime.files import write_atomically
+    from lsu.runtime.files import refuse_blocked, write_atomically
     from lsu.runtime.label_space import LabelSpace
     from lsu.runtime.relation_check import RelationCheck
 
     if via is not None and invert:
         raise InputError("--via and --invert are two ways: give one of them")
+    if output is not None:
+        refuse_blocked(output)
+        if output.exists():
+            raise InputError(f"{output} exists and may hold somebody's work: delete it, or choose another -o")
     relation = _related(LabelSpace.load(source), LabelSpace.load(foreign), via=via, invert=invert)
     text = relation.to_toml(source=_reference(source), foreign=_reference(foreign))
     if output is not None:
@@ -165,7 +133,7 @@ def relate_labels(
 
 
 def _reference(name: str) -> str:
-    """How a relation's file can name a label space wherever it lies: a catalogue name, or an absolute path."""
+    """How a relation's file names a label space wherever it lies: a catalogue name, or an absolute path."""
     from lsu.runtime.lookup import catalogue_names
 
     return name if name in catalogue_names("label_spaces") else str(Path(name).absolute())
@@ -174,32 +142,37 @@ def _reference(name: str) -> str:
 def _related(source: "LabelSpace", foreign: "LabelSpace", *, via: str | None, invert: bool) -> "Relation":
     from lsu.runtime.derivation import chain, inverse, relation_from_concepts
     from lsu.runtime.label_space import LabelSpace
-    from lsu.runtime.lookup import catalogue_names
-    from lsu.runtime.relation import Relation
 
-    shipped = f"{foreign.name}-to-{source.name}"
-    if shipped in catalogue_names("relations"):
-        print_note(f"lsu: the catalogue has {shipped}, which people looked through")
+    shipped = _shipped(source, foreign)
+    if shipped is not None:
+        print_note(f"lsu: the catalogue has {shipped.name}, which people looked through")
     if invert:
-        return inverse(Relation.load(f"{source.name}-to-{foreign.name}"))
+        turned = _shipped(foreign, source)
+        if turned is None:
+            raise InputError(
+                f"the catalogue has no relation of {source.name!r} labels to {foreign.name!r} classes "
+                "to turn round (lsu labels list shows all): leave --invert out"
+            )
+        return inverse(turned)
     if via is None:
         return relation_from_concepts(source, foreign)
     middle = LabelSpace.load(via)
-    return chain(_known(middle, foreign), _known(source, middle))
+    first = _shipped(middle, foreign) or relation_from_concepts(middle, foreign)
+    second = _shipped(source, middle) or relation_from_concepts(source, middle)
+    return chain(first, second)
 
 
-def _known(source: "LabelSpace", foreign: "LabelSpace") -> "Relation":
-    """The catalogue's relation of two label spaces, else the one that the concepts imply."""
-    from lsu.runtime.derivation import relation_from_concepts
+def _shipped(source: "LabelSpace", foreign: "LabelSpace") -> "Relation | None":
+    """The catalogue's relation of these two label spaces, whose names alone a user's file may have too."""
     from lsu.runtime.lookup import catalogue_names
     from lsu.runtime.relation import Relation
 
     name = f"{foreign.name}-to-{source.name}"
-    return (
-        Relation.load(name)
-        if name in catalogue_names("relations")
-        else relation_from_concepts(source, foreign)
-    )
+    if name not in catalogue_names("relations"):
+        return None
+    relation = Relation.load(name)
+    same = (relation.source.identity, relation.foreign.identity) == (source.identity, foreign.identity)
+    return relation if same else None
 
 
 def _print_check(check: "RelationCheck") -> None:
@@ -207,13 +180,14 @@ def _print_check(check: "RelationCheck") -> None:
     rows = [(row.label, ", ".join(row.allowed), row.kind, _remark(row)) for row in check.rows]
     head = (f"{relation.foreign.name} label", f"allowed {relation.source.name} classes", "kind", "remark")
     print_table(f"{relation.name}, identity {relation.identity}", head, rows, texts=4)
-    print("cardinalities:", ", ".join(f"{n} {kind}" for kind, n in check.cardinalities.items()))
+    print_line(f"cardinalities: {', '.join(f'{n} {kind}' for kind, n in check.cardinalities.items())}")
     for what, names in (
         ("unmapped, takes the default", relation.unmapped),
         ("unreachable", relation.unreachable()),
+        ("never void without a void channel", relation.void_without_effect()),
         ("suspicious", tuple(row.label for row in check.suspicious)),
     ):
-        print(f"{what}: {', '.join(names) or 'none'}")
+        print_line(f"{what}: {', '.join(names) or 'none'}")
     if check.without_concepts:
         print_note(f"lsu: not held against concepts: {check.without_concepts}")
 
@@ -246,23 +220,29 @@ def _check_all(*, json: bool) -> bool:
 
 
 def _outcome(kind: str, name: str) -> dict[str, Any]:
+    try:
+        passed, said = _verdict(kind, name)
+    except LsuError as error:
+        passed, said = False, str(error)
+    return {"passed": passed, "said": said}
+
+
+def _verdict(kind: str, name: str) -> tuple[bool, str]:
+    """Whether a file of the catalogue is right, and what it says; raises LsuError where it does not load."""
     from lsu.runtime.concepts import Vocabulary
     from lsu.runtime.dataset import Dataset
     from lsu.runtime.label_space import LabelSpace
     from lsu.runtime.relation import Relation
     from lsu.runtime.relation_check import RelationCheck
 
-    try:
-        if kind == "label_spaces":
-            space = LabelSpace.load(name)
-            Vocabulary.load().of_classes(space)
-            return {"passed": True, "said": f"{len(space)} classes, {len(space.void)} void names"}
-        if kind == "datasets":
-            dataset = Dataset.load(name, root=Path())
-            return {"passed": True, "said": f"{dataset.label_space.name}; {', '.join(dataset.splits)}"}
-        check = RelationCheck.of(Relation.load(name))
-        said = ", ".join(f"{n} {kind}" for kind, n in check.cardinalities.items())
-        said += "".join(f"; {row.label!r} {row.suspicion}" for row in check.suspicious)
-        return {"passed": check.passed, "said": said}
-    except LsuError as error:
-        return {"passed": False, "said": str(error)}
+    if kind == "label_spaces":
+        space = LabelSpace.load(name)
+        Vocabulary.load().of_classes(space)
+        return True, f"{len(space)} classes, {len(space.void)} void names"
+    if kind == "datasets":
+        dataset = Dataset.load(name, root=Path())
+        return True, f"{dataset.label_space.name}; {', '.join(dataset.splits)}"
+    check = RelationCheck.of(Relation.load(name))
+    said = ", ".join(f"{n} {rows}" for rows, n in check.cardinalities.items())
+    said += "".join(f"; {row.label!r} {row.suspicion}" for row in check.suspicious)
+    return check.passed, said
