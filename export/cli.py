@@ -3,13 +3,31 @@
 Only `onnx` needs torch: a vehicle builds, measures, verifies and signs without it.
 """
 
+from collections.abc import Callable
+
 import typer
 
 from lsu.runtime.terminal import ending_well
 
+from .verbs.adopt import adopt
+from .verbs.bench import bench
+from .verbs.build import build
+from .verbs.keygen import keygen
 from .verbs.onnx import onnx
+from .verbs.sign import sign
+from .verbs.triton import triton
+from .verbs.verify import verify
 
-VERBS = {"onnx": onnx}
+VERBS: dict[str, Callable[..., None]] = {
+    "onnx": onnx,
+    "adopt": adopt,
+    "triton": triton,
+    "keygen": keygen,
+    "sign": sign,
+    "build": build,
+    "verify": verify,
+    "bench": bench,
+}
 
 
 def register(app: typer.Typer) -> None:

@@ -4,6 +4,8 @@ They prove that an engine computes the same network, not that the network is goo
 brightness, shapes have edges at many angles, and red, green and blue differ, so that swapped channels show.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,11 @@ import numpy.typing as npt
 from lsu.runtime.model import ModelSpec, Size
 
 FRAMES = 2
+_NOISE = (
+    (1, 256, 320),
+    (2, 320, 256),
+    (1, 288, 416),
+)  # the pooling pyramid of `pan` needs 256; unequal sides
 _SIZE = (270, 405)  # no multiple of 32: the fit is part of what is proven
 
 
@@ -22,6 +29,19 @@ def drawn_frames(spec: ModelSpec, frames: int = FRAMES) -> list[npt.NDArray[np.u
     elif spec.fit != "exact" and spec.size:
         size = (max(1, size[0] - 13), max(1, size[1] - 7))
     return [_drawn(size, np.random.default_rng(seed)) for seed in range(frames)]
+
+
+def noise_batches(spec: ModelSpec, most: int = 2) -> Iterator[npt.NDArray[np.uint8]]:
+    """Seeded noise uint8 [N,H,W,3] as the network takes it, of several sizes and numbers where they are free.
+
+    Args:
+        spec: the network's contract.
+        most: the largest number of images in a batch.
+    """
+    generator, m = np.random.default_rng(0), spec.multiple
+    free = tuple((min(n, most), -(-h // m) * m, -(-w // m) * m) for n, h, w in _NOISE)
+    for number, height, width in ((1, *spec.size),) if spec.size else free:
+        yield generator.integers(0, 256, (number, height, width, 3), np.uint8)
 
 
 def _drawn(size: Size, generator: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -12,9 +12,8 @@ the end of the main graph, because a function may not hold UINT8.
 import onnx
 from onnx import TensorProto, helper
 
-from lsu.runtime.errors import InputError
+from .head_plugin import DOMAIN, batch_and_channels
 
-DOMAIN = "lsu"
 _OPSETS = f'<domain: "{DOMAIN}", opset_import: ["" : 18]>'
 
 # ONNX Resize "half_pixel" is torch's align_corners=False for a given size. A sample that is not finite
@@ -105,20 +104,14 @@ def with_head(model: bytes, *, void_channel: int | None = None) -> bytes:
         InputError: the model has no output `scores` of known channels.
     """
     proto = onnx.load_from_string(model)
-    scores = {output.name: output for output in proto.graph.output}.get("scores")
-    if scores is None or len(scores.type.tensor_type.shape.dim) != 4:
-        raise InputError("the head needs a model with an output `scores` of four dimensions")
-    batch, channels = list(scores.type.tensor_type.shape.dim)[:2]
-    if not channels.dim_value:
-        raise InputError("the head needs a model whose scores have a fixed number of channels")
-    number: int | str = batch.dim_value or batch.dim_param
+    number, channels = batch_and_channels(proto)
     area = [number, "canvas_height", "canvas_width"]
     graph = proto.graph
     graph.input.extend(
         [
             helper.make_tensor_value_info("size", TensorProto.INT64, [2]),
             helper.make_tensor_value_info("labels", TensorProto.INT32, area),
-            helper.make_tensor_value_info("allowed", TensorProto.BOOL, ["label", channels.dim_value]),
+            helper.make_tensor_value_info("allowed", TensorProto.BOOL, ["label", channels]),
         ]
     )
     for function, inputs, output in (

@@ -6,14 +6,12 @@ about every deployment kit, and they show nowhere else until somebody looks at p
 
 import io
 import logging
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +22,28 @@ from torch import nn
 from lsu.runtime import BackendError, InputError, ModelSpec, constrained_argmax
 from lsu.runtime.bundle import Bundle, Draft, refuse_existing, write_bundle
 from lsu.runtime.golden import GoldenFrame
-from lsu.runtime.manifest import MODEL, MODEL_WITH_HEAD, Head
+from lsu.runtime.manifest import Head
 from lsu.runtime.model import Fit, Size, placed
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.networks import MULTIPLE
 
-from .drawn import drawn_frames
-from .graph import DeployedNetwork
-from .head_function import with_head
-from .proof import Agreement, compare, first_line, prove_head, refuse_disagreement, torch_scores
+from .agreement import Agreement, refuse_disagreement
+from .card import CARD, card_from_draft
+from .data_record import data_records
+from .drawn import drawn_frames, noise_batches
+from .evaluation_file import RecordedEvaluation
+from .graph import DeployedNetwork, HalvedNetwork
+from .head_models import head_models
+from .onnx_session import first_line
+from .proof import compare, torch_scores
+from .versions import versions_of
 
 OPSET = 18
 """The lowest opset of torch's exporter; TensorRT 10.3, the oldest that is served, parses it."""
 
+ExportPrecision = Literal["float32", "float16"]
+
 _TRACED = (256, 320)  # the pooling pyramid of `pan` needs 256; unequal, so that swapped sides show
-_TRIED = ((1, 256, 320), (2, 320, 256), (1, 288, 416))
 
 
 @dataclass(frozen=True)
@@ -46,18 +51,24 @@ class Options:
     """What a user may choose about an export.
 
     Attributes:
-        size: the fixed (H, W) of the input, for one image at a time, or None for any size and number.
-        fit: how images of another size become inputs; None keeps the checkpoint's.
-        head: `function` writes `model_with_head.onnx` too.
+        size: the fixed (H, W) of the input, for one image at a time; `dynamic` for any size and number; None
+            for what the checkpoint was fitted for, which is dynamic unless it has an input size.
+        fit: how images of another size become inputs; None keeps the checkpoint's, or pads where its size
+            was fixed and is dynamic now.
+        head: which head a second ONNX file has.
+        precision: of the weights and of the arithmetic between normalisation and scores.
         name: the bundle's name; None takes the checkpoint's file name.
         golden: images uint8 [H,W,3] RGB for the golden frames; without any, patterns are drawn.
+        evaluations: scores for the model card.
     """
 
-    size: Size | None = None
+    size: Size | Literal["dynamic"] | None = None
     fit: Fit | None = None
     head: Head = "scores"
+    precision: ExportPrecision = "float32"
     name: str | None = None
     golden: Sequence[npt.NDArray[np.uint8]] = ()
+    evaluations: Sequence[RecordedEvaluation] = ()
 
 
 def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | None = None) -> Bundle:
@@ -65,8 +76,8 @@ def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | No
 
     Raises:
         InputError: the checkpoint, the size or a golden image cannot be used, or `output` exists.
-        BackendError: the exporter failed, onnxruntime and torch disagree by more than `MOST_DIFFERENCE` or
-            `LEAST_EQUAL` allow, or the disk refused it. Nothing is written then.
+        BackendError: the exporter failed, onnxruntime and torch disagree by more than the precision allows,
+            or the disk refused it. Nothing is written then.
     """
     refuse_existing(output)
     options = options or Options()
@@ -76,15 +87,11 @@ def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | No
     inputs = [placed(image, spec).pixels for image in images]  # refuses what does not fit, before the work
     network = DeployedNetwork(checkpoint.network(), checkpoint.config.network).eval()
     started = time.perf_counter()
-    model = onnx_from_network(network, spec)
+    model = onnx_from_network(HalvedNetwork(network) if options.precision == "float16" else network, spec)
     seconds = time.perf_counter() - started
-    agreement = compare(model, network, [*_random_inputs(spec), *(i[np.newaxis] for i in inputs)])
-    refuse_disagreement(agreement)
-    verification = _verification(agreement, seconds)
-    models = {MODEL: model}
-    if options.head == "function":
-        models[MODEL_WITH_HEAD] = with_head(model, void_channel=spec.void_channel)
-        verification["equal_classes_of_heads"] = prove_head(models[MODEL_WITH_HEAD], spec, images)
+    agreement = compare(model, network, [*noise_batches(spec), *(i[np.newaxis] for i in inputs)])
+    refuse_disagreement(agreement, options.precision)
+    models, measured_of_head = head_models(model, spec, options.head, images)
     config = checkpoint.config.network
     draft = Draft(
         name=options.name or checkpoint_path.stem,
@@ -93,10 +100,11 @@ def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | No
         golden=tuple(_golden(network, spec, image) for image in images),
         normalisation={"mean": list(config.mean), "std": list(config.std)},
         provenance=_provenance(checkpoint),
-        verification=verification,
+        verification=_verification(agreement, seconds) | measured_of_head,
+        precision=options.precision,
         head=options.head,
     )
-    return write_bundle(output, draft)
+    return write_bundle(output, replace(draft, documents={CARD: card_from_draft(draft, options.evaluations)}))
 
 
 def onnx_from_network(network: nn.Module, spec: ModelSpec) -> bytes:
@@ -134,6 +142,9 @@ def onnx_from_network(network: nn.Module, spec: ModelSpec) -> bytes:
 
 def _spec_for(spec: ModelSpec, options: Options) -> ModelSpec:
     fit = options.fit or spec.fit
+    if options.size == "dynamic":
+        unfit = spec.fit == "resize" and options.fit is None  # a resize needs a size
+        return replace(spec, fit="pad" if unfit else fit, size=None, multiple=MULTIPLE)
     if options.size is None:
         return replace(spec, fit=fit)
     height, width = options.size
@@ -149,12 +160,6 @@ def _free_sides(spec: ModelSpec) -> tuple[dict[int, Any]]:
     return (dict(enumerate([torch.export.Dim("n"), *sides])),)
 
 
-def _random_inputs(spec: ModelSpec) -> Iterator[npt.NDArray[np.uint8]]:
-    generator = np.random.default_rng(0)
-    for number, height, width in [(1, *spec.size)] if spec.size else _TRIED:
-        yield generator.integers(0, 256, (number, height, width, 3), np.uint8)
-
-
 def _golden(network: nn.Module, spec: ModelSpec, image: npt.NDArray[np.uint8]) -> GoldenFrame:
     """The frame with torch's answers: they do not depend on the export that they are to prove."""
     fitted = placed(image, spec)
@@ -165,19 +170,13 @@ def _golden(network: nn.Module, spec: ModelSpec, image: npt.NDArray[np.uint8]) -
 
 
 def _provenance(checkpoint: Checkpoint) -> dict[str, Any]:
-    try:
-        own = version("lsu")
-    except PackageNotFoundError:
-        own = "unknown"
     return {
-        "lsu": own,
-        "torch": torch.__version__,
-        "onnx": onnx.__version__,
-        "python": platform.python_version(),
+        **versions_of("torch", "onnx"),
         "opset": OPSET,
         "checkpoint": checkpoint.digest,
         "step": checkpoint.step,
         "config": checkpoint.config.model_dump(mode="json"),
+        "data": data_records([entry.model_dump() for entry in checkpoint.config.data]),
     }
 
 
@@ -185,7 +184,7 @@ def _verification(agreement: Agreement, seconds: float) -> dict[str, Any]:
     import onnxruntime
 
     return {
-        "reference": "torch on the CPU",
+        "reference": "torch on the CPU in float32",
         "onnxruntime": onnxruntime.__version__,
         "images": agreement.images,
         "largest_score_difference": agreement.difference,

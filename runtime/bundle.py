@@ -2,29 +2,29 @@
 
 Whatever runs a network here runs a bundle. It is written once, whole or not at all, and never changed;
 every byte of it is vouched for: `bundle.sha256` holds the digest of `bundle.json`, which holds the digests
-of all other files. A digest finds damage; who made a bundle is for a signature to say. Later additions lie
-in the folders `engines` and `signatures`, which have manifests of their own.
+of all other files. A digest finds damage; who made a bundle is for a signature to say (trust.py). Later
+additions lie in the folders `engines` and `signatures`.
 """
 
-import contextlib
-import os
-import shutil
-import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import BackendError, InputError
-from .files import digest_of, read_bytes
-from .golden import GoldenFrame, SelfTest, compared, golden_frame, npy_from_scores, refuse_difference
+from .errors import InputError
+from .files import digest_of, read_limited, write_folder
+from .golden import GoldenFrame, SelfTest, compared, golden_frame, refuse_difference
 from .image import png_from_pixels
-from .manifest import MODEL, GoldenFiles, Head, Manifest, Precision
+from .manifest import ADDED_LATER, MODEL, GoldenFiles, Head, Manifest, Precision
 from .model import Engine, ModelSpec
+from .npy import npy_from_array
+from .onnx_file import refuse_external_data
+from .trust import MOST_MANIFEST, SIGNATURES, Trust
 
 MANIFEST, MANIFEST_DIGEST = "bundle.json", "bundle.sha256"
-ADDED_LATER = ("engines", "signatures")
-"""Folders whose files are not listed in `bundle.json`."""
+
+_MOST_FILE = (1 << 31) - 1
+"""Bytes of a listed file; protobuf allows an ONNX file no more (google/protobuf, SerializeToArray)."""
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,39 @@ class Bundle:
         path: its folder.
         digest: SHA-256 of the bytes of `bundle.json`, and so of everything in it.
         manifest: what `bundle.json` says.
+        trust: whose signature was asked for; whoever opens an engine of the bundle asks for the same.
     """
 
     path: Path
     digest: str
     manifest: Manifest
+    trust: Trust = field(default=Trust(), compare=False)
 
     @classmethod
-    def open(cls, path: Path) -> "Bundle":
+    def open(cls, path: Path, *, trust: Trust = Trust()) -> "Bundle":  # noqa: B008 - a frozen value
         """The bundle in a folder; all its files are read once and compared with their digests.
 
+        Args:
+            path: the folder.
+            trust: with keys, `bundle.json` is not parsed before a signature by one of them was verified.
+
         Raises:
-            InputError: not a bundle, of a newer format, or a file is damaged, missing, not listed or outside.
+            InputError: not a bundle, of a newer format, not signed by a trusted key, or a file is damaged,
+                missing, not listed or outside.
         """
         if not (path / MANIFEST).is_file():
             raise InputError(f"{path}: not a bundle: it has no {MANIFEST}; make one with `lsu export onnx`")
-        data = read_bytes(path / MANIFEST)
+        data = read_limited(path / MANIFEST, MOST_MANIFEST)
+        trust.require(data, path / SIGNATURES, "bundle")
         digest = digest_of(data)
-        if read_bytes(path / MANIFEST_DIGEST) != _digest_file(digest):
+        expected = _digest_file(digest)
+        if read_limited(path / MANIFEST_DIGEST, len(expected)) != expected:
             # A newer format may vouch for itself in another way: say so first.
             Manifest.from_json(data, path / MANIFEST)
             raise InputError(
                 f"{path / MANIFEST}: damaged: {MANIFEST_DIGEST} says otherwise; copy the bundle again"
             )
-        bundle = cls(path, digest, Manifest.from_json(data, path / MANIFEST))
+        bundle = cls(path, digest, Manifest.from_json(data, path / MANIFEST), trust)
         bundle._refuse_unlisted()
         for name in bundle.manifest.files:
             bundle.read(name)
@@ -88,7 +97,8 @@ class Bundle:
         """A listed file's bytes, verified now: what is returned is what was hashed.
 
         Raises:
-            InputError: not listed, missing, outside the folder by a link, or damaged.
+            InputError: not listed, missing, outside the folder by a link, damaged, or an ONNX file that keeps
+                weights in another file.
         """
         expected = self.manifest.files.get(name)
         if expected is None:
@@ -96,11 +106,13 @@ class Bundle:
         file = self.path / name
         if not file.resolve().is_relative_to(self.path.resolve()):
             raise InputError(f"{file}: leads outside the bundle: put the file itself there")
-        data = read_bytes(file)
+        data = read_limited(file, _MOST_FILE)
         if digest_of(data) != expected:
             raise InputError(
                 f"{file}: damaged: its SHA-256 is not the one in {MANIFEST}; copy the bundle again"
             )
+        if name.endswith(".onnx"):
+            refuse_external_data(data, str(file))
         return data
 
     def read_model(self) -> bytes:
@@ -141,7 +153,7 @@ class Bundle:
         known = {MANIFEST, MANIFEST_DIGEST, *self.manifest.files}
         for file in sorted(self.path.rglob("*")):
             name = file.relative_to(self.path)
-            if name.parts[0] in ADDED_LATER or (file.is_dir() and not file.is_symlink()):
+            if (file.is_dir() and not file.is_symlink()) or (name.parts[0] in ADDED_LATER and name.parts[1:]):
                 continue
             if name.as_posix() not in known:
                 raise InputError(f"{file}: not listed in {MANIFEST}: remove it; a bundle is never changed")
@@ -160,7 +172,8 @@ class Draft:
         provenance: plain JSON types.
         verification: plain JSON types.
         precision: of the weights.
-        head: `function` where `model_with_head.onnx` is among the models.
+        head: which of `manifest.MODELS` are among the models.
+        documents: further files, by name: what people read.
     """
 
     name: str
@@ -172,6 +185,7 @@ class Draft:
     verification: Mapping[str, Any]
     precision: Precision = "float32"
     head: Head = "scores"
+    documents: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def refuse_existing(path: Path) -> None:
@@ -188,11 +202,13 @@ def write_bundle(path: Path, draft: Draft) -> Bundle:
         BackendError: the disk refused it; nothing is left behind.
     """
     refuse_existing(path)
-    files, golden = dict(draft.models), []
+    for name, model in draft.models.items():
+        refuse_external_data(model, name)
+    files, golden = {**draft.models, **draft.documents}, []
     for number, frame in enumerate(draft.golden):
         names = GoldenFiles(*(f"golden/{number}_{end}" for end in ("image.png", "scores.npy", "classes.png")))
         files[names.image] = png_from_pixels(frame.image, rgb=True)
-        files[names.scores] = npy_from_scores(frame.scores)
+        files[names.scores] = npy_from_array(frame.scores)
         files[names.classes] = png_from_pixels(frame.classes)
         golden.append(names)
     manifest = Manifest(
@@ -210,26 +226,8 @@ def write_bundle(path: Path, draft: Draft) -> Bundle:
     Manifest.from_json(data, path / MANIFEST)  # what we could not read again is not written
     files[MANIFEST] = data
     files[MANIFEST_DIGEST] = _digest_file(digest_of(data))
-    _write_folder(path, files)
+    write_folder(path, files)
     return Bundle.open(path)
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    part = path.absolute().with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        part.mkdir(parents=True)
-        for name, data in files.items():
-            (part / name).parent.mkdir(exist_ok=True)
-            with (part / name).open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        part.rename(path)  # fails where somebody else was faster
-    except OSError as error:
-        raise BackendError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(part)
 
 
 def _digest_file(digest: str) -> bytes:

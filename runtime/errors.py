@@ -11,6 +11,9 @@ with `exit_code`; a library call raises it.
 import difflib
 from collections.abc import Iterable
 
+_SHOWN = 12
+"""How many known names one message lists."""
+
 
 class LsuError(Exception):
     """Any error that lsu raises on purpose."""
@@ -37,9 +40,10 @@ def first_line(error: BaseException) -> str:
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """The tail of a message about an unknown name: the near known ones, or all when few are known."""
+    """The tail of a message about an unknown name: the near known ones, else the first of all known."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
         return f"did you mean {' or '.join(repr(n) for n in near)}?"
-    return f"known: {', '.join(names) if names else 'none'}"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"known: {', '.join(names[:_SHOWN]) or 'none'}{more}"

@@ -55,11 +55,14 @@ def read_limited(path: Path, limit: int) -> bytes:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise InputError(f"{path}: cannot be read: not a regular file")
-            data = file.read(limit + 1) if about.st_size <= limit else b""
+            # `read` makes room for what is asked for, so never ask for the limit
+            data = file.read(about.st_size + 1) if about.st_size <= limit else b""
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if max(len(data), about.st_size) > limit:
-        raise InputError(f"{path}: {max(len(data), about.st_size):,} bytes; at most {limit:,} are allowed")
+    if about.st_size > limit:
+        raise InputError(f"{path}: {about.st_size:,} bytes; at most {limit:,} are allowed")
+    if len(data) != about.st_size:
+        raise InputError(f"{path}: changed while it was read: wait for its writer and try again")
     return data
 
 

@@ -5,7 +5,6 @@ notices them: a runtime of another version, a fast mode that rounds, swapped cha
 at start-up does.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,10 @@ import numpy.typing as npt
 
 from .errors import BackendError, InputError
 from .image import grey_from_bytes, image_from_bytes
+from .image_header import PNG_SIGNATURE
 from .manifest import Precision
 from .model import Engine, placed
+from .npy import array_from_npy
 
 LEAST_EQUAL: dict[Precision, float] = {"float32": 0.999, "float16": 0.99, "int8": 0.95}
 """The share of a golden frame's pixels that must get the stored class, by precision of the network."""
@@ -71,16 +72,15 @@ def golden_frame(data: Sequence[bytes], paths: Sequence[Path], *, channels: int)
     Raises:
         InputError: a file cannot be parsed, or the three do not belong together.
     """
+    for k in (0, 2):
+        if not data[k].startswith(PNG_SIGNATURE):
+            raise InputError(f"{paths[k]}: not a PNG file")
     image = image_from_bytes(data[0], paths[0])
     classes = grey_from_bytes(data[2], paths[2])
-    try:
-        scores = np.lib.format.read_array(io.BytesIO(data[1]), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{paths[1]}: not a .npy file: {error}") from error
-    if scores.dtype != np.float32 or scores.ndim != 3 or scores.shape[0] != channels:
+    scores = array_from_npy(data[1], paths[1])
+    if scores.ndim != 3 or scores.shape[0] != channels or not scores.size:
         raise InputError(
-            f"{paths[1]}: the scores are {scores.dtype} {list(scores.shape)}; "
-            f"float32 [{channels}, h, w] is needed"
+            f"{paths[1]}: the scores are float32 {list(scores.shape)}; float32 [{channels}, h, w] is needed"
         )
     if not np.isfinite(scores).all():
         raise InputError(f"{paths[1]}: the scores are not all finite, so they prove nothing")
@@ -119,10 +119,3 @@ def refuse_difference(result: SelfTest, precision: Precision, path: Path) -> Non
             f"pixels agree ({100 * least:g} % are needed), scores differ by {100 * result.share:.3g} % of "
             f"their range ({100 * most:g} % are allowed): use another backend"
         )
-
-
-def npy_from_scores(scores: npt.NDArray[np.float32]) -> bytes:
-    """The bytes of a `.npy` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(scores), allow_pickle=False)
-    return buffer.getvalue()

@@ -13,29 +13,41 @@ missing key or a value of another type is an error and never a default. The layo
      "files": {"model.onnx": "<SHA-256>", ...},
      "golden": [{"image": "golden/0_image.png", "scores": "golden/0_scores.npy", "classes": ...}]}
 
-`head` is `scores`, or `function` where `model_with_head.onnx` lies beside `model.onnx`: the same network
-followed by the head as operators of standard ONNX, for runtimes that know nothing of lsu.
+`head` is `scores`; `function` where `model_with_head.onnx` lies beside `model.onnx`, the same network
+followed by the head as operators of standard ONNX, for runtimes that know nothing of lsu; or `plugin` where
+`model_with_plugin.onnx` does, followed by the head as a plugin of TensorRT.
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from .errors import InputError
 from .files import refuse_unknown_keys
 from .label_space import LabelSpace
 from .model import ModelSpec
+from .strict_json import one_of, table_from_json, take
 
 FORMAT = 1
 MODEL = "model.onnx"
 MODEL_WITH_HEAD = "model_with_head.onnx"
+ADDED_LATER = ("engines", "signatures")
+"""Folders of a bundle whose files are not listed in `bundle.json`: they have manifests of their own."""
+MODEL_WITH_PLUGIN = "model_with_plugin.onnx"
 
 Precision = Literal["float32", "float16", "int8"]
-Head = Literal["scores", "function"]
+Head = Literal["scores", "function", "plugin"]
+MODELS: dict[Head, tuple[str, ...]] = {
+    "scores": (MODEL,),
+    "function": (MODEL, MODEL_WITH_HEAD),
+    "plugin": (MODEL, MODEL_WITH_PLUGIN),
+}
+"""The ONNX files of a bundle, by its head."""
 
-_T = TypeVar("_T")
+_NOT_LISTED = {"bundle.json", "bundle.sha256", *ADDED_LATER}
 _KEYS = {
     "format", "name", "label_space", "input", "scores", "void_channel", "precision", "head",
     "normalisation", "provenance", "verification", "files", "golden",
@@ -67,7 +79,7 @@ class Manifest:
         name: a short name for people.
         spec: the network's contract.
         precision: of the weights: `float32`, `float16` or `int8`.
-        head: `scores`, or `function` where `model_with_head.onnx` is there too.
+        head: which of `MODELS` are there.
         normalisation: mean and std that are inside the network, for people.
         provenance: versions, opset, the checkpoint's digest, its configuration.
         verification: what was measured when the bundle was made.
@@ -93,30 +105,24 @@ class Manifest:
             InputError: not JSON, of a newer format, an unknown or missing key, or a value that cannot be.
         """
         where = str(path)
-        try:
-            table = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: not a JSON file: {error}") from error
-        if not isinstance(table, dict):
-            raise InputError(f"{where}: not a table")
-        _refuse_other_formats(_take(table, "format", int, where), where)
+        table = table_from_json(data, where)
+        _refuse_other_formats(take(table, "format", int, where), where)
         refuse_unknown_keys(table, _KEYS, where)
-        files = _take(table, "files", dict, where)
-        for name, digest in files.items():
-            _check_file(name, digest, where)
-        golden = tuple(_golden_from(entry, files, where) for entry in _take(table, "golden", list, where))
-        head = _one_of(table, "head", ("scores", "function"), where)
-        for name in (MODEL, MODEL_WITH_HEAD) if head == "function" else (MODEL,):
+        files = take(table, "files", dict, where)
+        _check_files(files, where)
+        golden = tuple(_golden_from(entry, files, where) for entry in take(table, "golden", list, where))
+        head: Head = one_of(table, "head", tuple(MODELS), where)  # type: ignore[assignment]
+        for name in MODELS[head]:
             if name not in files:
                 raise InputError(f"{where}: {name} is not listed under files")
         return cls(
-            name=_take(table, "name", str, where),
+            name=take(table, "name", str, where),
             spec=_spec_from(table, where),
-            precision=_one_of(table, "precision", ("float32", "float16", "int8"), where),  # type: ignore[arg-type]
-            head=head,  # type: ignore[arg-type]
-            normalisation=_take(table, "normalisation", dict, where),
-            provenance=_take(table, "provenance", dict, where),
-            verification=_take(table, "verification", dict, where),
+            precision=one_of(table, "precision", ("float32", "float16", "int8"), where),  # type: ignore[arg-type]
+            head=head,
+            normalisation=take(table, "normalisation", dict, where),
+            provenance=take(table, "provenance", dict, where),
+            verification=take(table, "verification", dict, where),
             files=files,
             golden=golden,
         )
@@ -156,26 +162,24 @@ def _refuse_other_formats(number: int, where: str) -> None:
         raise InputError(f"{where}: bundle format {number} does not exist; known: {FORMAT}")
 
 
-def _take(table: Mapping[str, Any], key: str, kind: type[_T], where: str) -> _T:
-    if key not in table:
-        raise InputError(f"{where}: the key {key!r} is missing")
-    value = table[key]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{where}: {key} is {value!r}, which is not a {kind.__name__}")
-    return value
-
-
-def _one_of(table: Mapping[str, Any], key: str, known: tuple[str, ...], where: str) -> str:
-    value = _take(table, key, str, where)
-    if value not in known:
-        raise InputError(f"{where}: {key} is {value!r}; known: {', '.join(known)}")
-    return value
+def _check_files(files: Mapping[str, Any], where: str) -> None:
+    """Names are compared as a file system would that ignores case and composes letters."""
+    seen: dict[str, str] = {}
+    for name, digest in files.items():
+        _check_file(name, digest, where)
+        same = unicodedata.normalize("NFKC", name).casefold()
+        if seen.setdefault(same, name) != name:
+            raise InputError(f"{where}: {seen[same]!r} and {name!r} are one file on some machines")
+        if same.split("/")[0] in _NOT_LISTED:
+            raise InputError(f"{where}: {name!r} cannot be listed: bundle.json does not vouch for it")
 
 
 def _check_file(name: str, digest: Any, where: str) -> None:
     parts = name.split("/")
     if PurePosixPath(name).is_absolute() or "\\" in name or any(part in ("", ".", "..") for part in parts):
         raise InputError(f"{where}: the file {name!r} does not lie inside the bundle")
+    if not name.isprintable() or len(name) > 200:
+        raise InputError(f"{where}: the file name {name[:40]!r} is too long or holds control characters")
     if not isinstance(digest, str) or len(digest) != 64 or set(digest) - set("0123456789abcdef"):
         raise InputError(f"{where}: the digest of {name} is {digest!r}, which is not 64 hexadecimal digits")
 
@@ -185,7 +189,7 @@ def _golden_from(entry: Any, files: Mapping[str, str], where: str) -> GoldenFile
     if not isinstance(entry, dict):
         raise InputError(f"{where}: {entry!r} is not a table")
     refuse_unknown_keys(entry, {"image", "scores", "classes"}, where)
-    names = [_take(entry, key, str, where) for key in ("image", "scores", "classes")]
+    names = [take(entry, key, str, where) for key in ("image", "scores", "classes")]
     for name in names:
         if name not in files:
             raise InputError(f"{where}: {name} is not listed under files")
@@ -193,20 +197,20 @@ def _golden_from(entry: Any, files: Mapping[str, str], where: str) -> GoldenFile
 
 
 def _spec_from(table: Mapping[str, Any], where: str) -> ModelSpec:
-    entry = _take(table, "input", dict, where)
+    entry = take(table, "input", dict, where)
     refuse_unknown_keys(entry, _INPUT_KEYS, f"{where}, input")
-    _one_of(entry, "format", ("rgb8",), f"{where}, input")
-    _one_of(entry, "layout", ("NHWC",), f"{where}, input")
-    label_space = _label_space_from(_take(table, "label_space", dict, where), f"{where}, label_space")
+    one_of(entry, "format", ("rgb8",), f"{where}, input")
+    one_of(entry, "layout", ("NHWC",), f"{where}, input")
+    label_space = _label_space_from(take(table, "label_space", dict, where), f"{where}, label_space")
     try:
         return ModelSpec(
             label_space=label_space,
-            fit=_take(entry, "fit", str, f"{where}, input"),  # type: ignore[arg-type]
-            size=_size_from(_take(entry, "size", object, f"{where}, input"), f"{where}, input"),
-            multiple=_take(entry, "multiple", int, f"{where}, input"),
-            pad_value=_take(entry, "pad_value", int, f"{where}, input"),
-            scores=_take(table, "scores", str, where),  # type: ignore[arg-type]
-            void_channel=_void_channel_from(_take(table, "void_channel", object, where), where),
+            fit=take(entry, "fit", str, f"{where}, input"),  # type: ignore[arg-type]
+            size=_size_from(take(entry, "size", object, f"{where}, input"), f"{where}, input"),
+            multiple=take(entry, "multiple", int, f"{where}, input"),
+            pad_value=take(entry, "pad_value", int, f"{where}, input"),
+            scores=take(table, "scores", str, where),  # type: ignore[arg-type]
+            void_channel=_void_channel_from(take(table, "void_channel", object, where), where),
         )
     except InputError as error:
         raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from error
@@ -228,8 +232,8 @@ def _size_from(value: Any, where: str) -> tuple[int, int] | None:
 
 def _label_space_from(entry: dict[str, Any], where: str) -> LabelSpace:
     refuse_unknown_keys(entry, _LABEL_SPACE_KEYS, where)
-    identity = _take(entry, "identity", str, where)
-    _take(entry, "name", str, where)
+    identity = take(entry, "identity", str, where)
+    take(entry, "name", str, where)
     try:
         label_space = LabelSpace.from_dict({k: v for k, v in entry.items() if k != "identity"})
     except InputError as error:

@@ -153,6 +153,15 @@ REWRITINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "absolute file": (lambda t: t["files"].update({"/etc/passwd": "0" * 64}), "does not lie inside"),
     "backslashes": (lambda t: t["files"].update({"..\\x": "0" * 64}), "does not lie inside"),
     "short digest": (lambda t: t["files"].update({"model.onnx": "12"}), "64 hexadecimal digits"),
+    "two names, one file": (
+        lambda t: t["files"].update({"Model.onnx": t["files"]["model.onnx"]}),
+        "'model.onnx' and 'Model.onnx' are one file on some machines",
+    ),
+    "the manifest itself": (lambda t: t["files"].update({"bundle.json": "0" * 64}), "cannot be listed"),
+    "an engine": (lambda t: t["files"].update({"Engines/a/plan": "0" * 64}), "cannot be listed"),
+    "a signature": (lambda t: t["files"].update({"signatures/a": "0" * 64}), "cannot be listed"),
+    "control characters": (lambda t: t["files"].update({"a\x1b[2J": "0" * 64}), "control characters"),
+    "a long name": (lambda t: t["files"].update({"a" * 201: "0" * 64}), "too long"),
     "listed, missing": (lambda t: t["files"].update({"more.bin": "0" * 64}), "more.bin: cannot be read"),
 }
 
@@ -200,10 +209,17 @@ def test_a_file_that_is_not_listed_is_refused_by_name(path: Path) -> None:
 
 
 def test_engines_and_signatures_may_be_added_later(path: Path) -> None:
-    for folder in ("engines", "signatures"):
-        (path / folder / "tag").mkdir(parents=True)
-        (path / folder / "tag" / "file").write_bytes(b"x")
+    for file in ("engines/tag/file", f"signatures/{'0' * 16}.sig"):
+        (path / file).parent.mkdir(parents=True)
+        (path / file).write_bytes(b"x" * 64)
     Bundle.open(path)
+
+
+@pytest.mark.parametrize("folder", ["engines", "signatures"])
+def test_a_linked_folder_of_later_additions_is_refused(path: Path, folder: str) -> None:
+    (path.parent / "elsewhere").mkdir()
+    (path / folder).symlink_to(path.parent / "elsewhere")
+    assert str(path / folder) in refusal(path)
 
 
 def test_a_link_that_leads_outside_is_refused(path: Path) -> None:
@@ -317,7 +333,7 @@ def test_a_few_wrong_pixels_fail_the_self_test_though_the_scores_are_near(tmp_pa
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("scores", np.zeros((3, 6, 7), np.float64), "float64 [3, 6, 7]; float32 [3, h, w] is needed"),
+        ("scores", np.zeros((3, 6, 7), np.float64), "float64 [3, 6, 7]; float32 in C order is needed"),
         ("scores", np.zeros((2, 6, 7), np.float32), "float32 [2, 6, 7]"),
         ("scores", np.full((3, 6, 7), np.nan, np.float32), "are not all finite, so they prove nothing"),
         ("classes", np.zeros((20, 27), np.uint8), "not of its image's size"),

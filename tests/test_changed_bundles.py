@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -15,6 +16,7 @@ from onnx import helper, numpy_helper
 from signed import key_pair, lsu, replaced, resign, signed_bundle
 
 from lsu.runtime.files import digest_of
+from lsu.runtime.npy import npy_from_array
 
 
 @pytest.fixture
@@ -110,6 +112,14 @@ CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "a golden image of gigabytes": (
         lambda: replaced("golden/0_image.png", png_bomb()),
         "0_image.png: the image is 30000x30000 pixels by its header; at most 134,217,728",
+    ),
+    "a golden image of another format": (
+        lambda: replaced("golden/0_image.png", cv2.imencode(".bmp", np.zeros((21, 27, 3)))[1].tobytes()),
+        "0_image.png: not a PNG file",
+    ),
+    "golden scores without a cell": (
+        lambda: replaced("golden/0_scores.npy", npy_from_array(np.zeros((3, 0, 7), np.float32))),
+        "the scores are float32 [3, 0, 7]; float32 [3, h, w] is needed",
     ),
     "golden scores of terabytes": (
         lambda: replaced("golden/0_scores.npy", npy_bomb()),

@@ -14,13 +14,14 @@ import onnx
 import pytest
 import torch
 from checkpoints import write_checkpoint
-from torch import Tensor, nn
+from small_network import FREE, Resizing, deployed, noise
+from torch import nn
 from typer.testing import CliRunner
 
 from lsu.export import cli, to_onnx
 from lsu.export.drawn import drawn_frames
 from lsu.export.graph import DeployedNetwork
-from lsu.export.proof import Agreement, compare, prove_head, refuse_disagreement
+from lsu.export.head_models import prove_head
 from lsu.export.to_onnx import Options, export_checkpoint, onnx_from_network
 from lsu.runtime.bundle import Bundle
 from lsu.runtime.engines import engine_for
@@ -29,39 +30,7 @@ from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import ModelSpec
 from lsu.runtime.segmenter import Segmenter
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.config import Config, NetworkConfig
-
-FREE = ModelSpec(LabelSpace.load("camvid11"), fit="pad", multiple=32)
-FIXED = replace(FREE, size=(64, 96), multiple=1)
-
-
-class Resizing(nn.Module):
-    """A network in small: strided, globally pooled, and enlarged to the size of another layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            self.fine = nn.Conv2d(3, 8, 3, stride=4, padding=1)
-            self.coarse = nn.Conv2d(8, 8, 3, stride=8, padding=1)
-            self.last = nn.Conv2d(8, 11, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Scores [N, 11, H/4, W/4]."""
-        fine = self.fine(images)
-        coarse = self.coarse(fine)
-        pooled = coarse.mean(dim=(2, 3), keepdim=True)
-        up = nn.functional.interpolate(coarse + pooled, size=fine.shape[-2:], mode="bilinear")
-        twice = nn.functional.interpolate(coarse, scale_factor=8, mode="bilinear", align_corners=False)
-        return self.last(fine + up + twice)
-
-
-def deployed() -> DeployedNetwork:
-    return DeployedNetwork(Resizing(), NetworkConfig()).eval()
-
-
-def noise(number: int, height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(height).integers(0, 256, (number, height, width, 3), np.uint8)
+from lsu.training.config import Config
 
 
 @pytest.fixture(scope="session")
@@ -82,57 +51,6 @@ def fixed_bundle(checkpoint_path: Path) -> Bundle:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints give the network in small, for tests of what is around the exporter."""
     monkeypatch.setattr(Checkpoint, "network", lambda _: Resizing())
-
-
-def test_normalisation_is_inside() -> None:
-    config = NetworkConfig(mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
-    image = torch.tensor([51, 153, 255], dtype=torch.uint8).expand(1, 2, 2, 3)  # 0.2, 0.6, 1
-    out = DeployedNetwork(nn.Identity(), config)(image)
-    expected = torch.tensor([0.0, 1.0, 4 / 3]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-    torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-6)
-
-
-def test_a_free_size_runs_at_any_multiple_and_number() -> None:
-    network = deployed()
-    model = onnx_from_network(network, FREE)
-    batches = [
-        noise(n, 32 * h, 32 * w) for n, h, w in ((1, 1, 1), (1, 9, 4), (3, 5, 11), (2, 8, 10), (1, 1, 7))
-    ]
-    agreement = compare(model, network, batches)
-    assert agreement.images == 8
-    assert agreement.share < 1e-5
-    assert agreement.equal == 1.0
-
-
-def test_a_fixed_size_takes_one_image_of_that_size() -> None:
-    network = deployed()
-    model = onnx_from_network(network, FIXED)
-    (image,), (scores,) = onnx.load_from_string(model).graph.input, onnx.load_from_string(model).graph.output
-    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 64, 96, 3]
-    assert [d.dim_value for d in scores.type.tensor_type.shape.dim] == [1, 11, 16, 24]
-    assert (image.name, scores.name) == ("image", "scores")
-    assert compare(model, network, [noise(1, 64, 96)]).share < 1e-5
-    with pytest.raises(BackendError, match=r"cannot run the exported network on \[1, 96, 64, 3\]"):
-        compare(model, network, [noise(1, 96, 64)])
-
-
-def test_the_file_is_the_same_each_time_and_says_nothing_of_this_machine() -> None:
-    first, second = (onnx_from_network(deployed(), FIXED) for _ in range(2))
-    assert first == second
-    for word in (b"site-packages", b".py", str(Path.cwd()).encode(), b"stack_trace"):
-        assert word not in first
-
-
-def test_a_network_that_cannot_be_traced_is_refused_in_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    class Deciding(Resizing):
-        def forward(self, images: Tensor) -> Tensor:
-            return super().forward(images if images.sum() > 0 else -images)
-
-    with pytest.raises(BackendError, match="cannot be exported to ONNX: ") as caught:
-        onnx_from_network(DeployedNetwork(Deciding(), NetworkConfig()).eval(), FIXED)
-    assert "\n" not in str(caught.value)
-    assert "\x1b" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")
 
 
 def test_a_real_network_gives_a_bundle_that_equals_torch(fixed_bundle: Bundle, checkpoint_path: Path) -> None:
@@ -172,22 +90,37 @@ def test_a_real_network_of_free_size_equals_torch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "frame"),
     [
-        (Options(), (270, 405)),
+        (Options(head="function"), (270, 405)),
         (Options(fit="exact"), (288, 416)),
         (Options(size=(64, 96)), (51, 89)),
         (Options(size=(64, 96), fit="resize"), (51, 89)),
         (Options(size=(64, 96), fit="exact"), (64, 96)),
+        (Options(size="dynamic", head="plugin"), (270, 405)),
+        (Options(size="dynamic", fit="exact", precision="float16"), (288, 416)),
+        (Options(size=(64, 96), precision="float16", head="function"), (51, 89)),
     ],
 )
 def test_each_fit_is_proven_by_drawn_frames(
     checkpoint_path: Path, tmp_path: Path, options: Options, frame: tuple[int, int]
 ) -> None:
-    bundle = export_checkpoint(
-        checkpoint_path, tmp_path / "b", replace(options, name="other", head="function")
-    )
-    assert (bundle.spec.fit, bundle.spec.size, bundle.name) == (options.fit or "pad", options.size, "other")
+    bundle = export_checkpoint(checkpoint_path, tmp_path / "b", replace(options, name="other"))
+    size = None if options.size == "dynamic" else options.size
+    assert (bundle.spec.fit, bundle.spec.size, bundle.name) == (options.fit or "pad", size, "other")
+    assert (bundle.precision, bundle.manifest.head) == (options.precision, options.head)
     assert [f.image.shape[:2] for f in bundle.golden_frames()] == [frame, frame]
     assert bundle.self_test(engine_for(bundle)).frames == 2
+
+
+def test_the_size_is_as_fitted_unless_it_is_named() -> None:
+    network = {"input_size": [64, 96]}
+    config = Config.from_dict({"output": "x", "network": network, "data": [{"dataset": "none"}]}, "test")
+    fitted = Checkpoint(config, LabelSpace.load("camvid11"), 1, {}, {}).spec
+    assert to_onnx._spec_for(fitted, Options()) == fitted
+    free = to_onnx._spec_for(fitted, Options(size="dynamic"))
+    assert (free.size, free.multiple, free.fit) == (None, 32, "pad")
+    assert to_onnx._spec_for(FREE, Options(size="dynamic")) == to_onnx._spec_for(FREE, Options()) == FREE
+    with pytest.raises(InputError, match="fit 'resize' needs a fixed input size"):
+        to_onnx._spec_for(fitted, Options(size="dynamic", fit="resize"))
 
 
 def test_drawn_frames_differ_in_colours_and_are_the_same_each_time() -> None:
@@ -253,29 +186,6 @@ def test_an_export_that_gives_other_numbers_is_refused_and_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("share", "equal", "fine"), [(1e-3, 0.999, True), (1.1e-3, 1.0, False), (0.0, 0.998, False)]
-)
-def test_the_stated_level_decides(share: float, equal: float, fine: bool) -> None:
-    agreement = Agreement(images=1, difference=1.0, share=share, equal=equal)
-    if fine:
-        refuse_disagreement(agreement)
-    else:
-        with pytest.raises(BackendError, match="disagree"):
-            refuse_disagreement(agreement)
-
-
-def test_scores_that_are_not_finite_are_refused() -> None:
-    network = deployed()
-    model = onnx_from_network(network, FIXED)
-    with torch.no_grad():
-        network.network.last.bias[0] = torch.nan  # type: ignore[union-attr,index]
-    with pytest.raises(InputError, match="not finite: fit it again"):
-        compare(model, network, [noise(1, 64, 96)])
-    with pytest.raises(BackendError, match="onnxruntime's scores are not finite"):
-        compare(onnx_from_network(network, FIXED), deployed(), [noise(1, 64, 96)])
-
-
 def test_a_portable_head_that_differs_is_refused(fixed_bundle: Bundle) -> None:
     model = onnx.load_from_string(fixed_bundle.read("model_with_head.onnx"))
     for function in model.functions:
@@ -301,6 +211,26 @@ def test_the_command_prints_one_json_document(checkpoint_path: Path, tmp_path: P
     assert document["digest"] == Bundle.open(tmp_path / "b").digest
     assert document["name"] == "mine"
     assert document["verification"]["equal_classes"] == 1.0
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_command_takes_precision_head_size_and_scores(checkpoint_path: Path, tmp_path: Path) -> None:
+    scored = {
+        "bundle": "ab", "data": "town", "split": "val", "frames": 2, "mean_iou": 0.25,
+        "label_space": {"name": "camvid11", "identity": "x"},
+        "classes": [{"name": "Road", "iou": 0.25, "boundary_f": 0.5}],
+    }  # fmt: skip
+    (tmp_path / "scored.json").write_text(json.dumps(scored))
+    choices = ("--precision", "fp16", "--head", "plugin", "--size", "dynamic")
+    evaluation = ("--evaluation", tmp_path / "scored.json")
+    code, out, err = export(checkpoint_path, "-o", tmp_path / "b", *choices, *evaluation)
+    assert code == 0, err
+    assert "fp16 exported in" in out
+    bundle = Bundle.open(tmp_path / "b")
+    assert (bundle.precision, bundle.manifest.head, bundle.spec.size) == ("float16", "plugin", None)
+    card = bundle.read("README.md").decode()
+    assert "| Road | 25.00 | 50.00 |" in card
+    assert bundle.provenance["data"] == [{"name": "none", "split": "train", "weight": 1.0}]
 
 
 @pytest.mark.usefixtures("quick")

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from lsu.export.head_function import DOMAIN, head_functions, with_head
-from lsu.export.proof import prove_head
+from lsu.export.head_models import prove_head
 from lsu.runtime.errors import InputError
 from lsu.runtime.head import constrained_argmax
 from lsu.runtime.model import ModelSpec

@@ -49,7 +49,7 @@ def test_without_a_void_channel_there_is_no_field() -> None:
 
 @pytest.mark.parametrize(("channels", "columns"), [(1, 2), (64, 2), (65, 4), (255, 8)])
 def test_the_tensors_are_those_of_the_plugin(channels: int, columns: int) -> None:
-    """By hand from its documentation: nothing BOOL or UINT8, a row for each label, two INT32 per 64 classes."""
+    """By hand from its documentation: no BOOL, no UINT8, a row for each label, two INT32 per 64 classes."""
     graph = graph_with_plugin(channels)
     shapes = {
         value.name: [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim]

@@ -46,6 +46,7 @@ def test_the_size_is_the_one_that_opencv_finds(size: tuple[int, int]) -> None:
     "between",
     [
         b"\xff\xe1\x00\x08\xff\xc0\x00\x11\x08\xff",  # a segment that holds what looks like a frame
+        b"\xff\xc4\x00\x08\x00\x01\x00\x01\x00\x01",  # tables, whose marker lies among those of frames
         b"\xff\xff\xff\xe0\x00\x04ab",  # fill bytes before a marker
         b"rubbish\xff\x00rubbish",  # what libjpeg skips
         b"\xff\xd0\xff\x01",  # markers without a length

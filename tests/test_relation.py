@@ -113,3 +113,10 @@ def test_a_file_finds_its_label_spaces_beside_it(tmp_path) -> None:
     path.write_text('name = "r"\nsource = "s/source.toml"\nforeign = "foreign.toml"\n[alow]\n')
     with pytest.raises(InputError, match="unknown key 'alow'; did you mean 'allow'"):
         Relation.load(path)
+
+
+def test_a_reason_that_is_no_text_is_refused(tmp_path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(Relation.load("camvid32-to-camvid11").to_toml() + 'Sky = ["clouds"]\n')
+    with pytest.raises(InputError, match=r"the reason of 'Sky': \['clouds'\] is not a text"):
+        Relation.load(path)

@@ -51,7 +51,7 @@ class Bench:
         self.loaded: list[tuple[str, int | None]] = []
         self.refusal: BackendError | None = None
         bundle = SimpleNamespace(digest="d1", self_test=self._self_test)
-        monkeypatch.setattr("lsu.runtime.bundle.Bundle.open", lambda _: self._described(bundle))
+        monkeypatch.setattr("lsu.runtime.bundle.Bundle.open", lambda _, **__: self._described(bundle))
         monkeypatch.setattr("lsu.runtime.engines.engine_for", self._engine_for)
         self.app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
         for verb in (evaluate, run):
@@ -117,6 +117,14 @@ def test_evaluate_prints_one_json_document(lsu: Bench, town: Path) -> None:
     assert [c["iou"] for c in document["classes"]] == [3 / 4, 2 / 3, None]
     assert (document["bundle"], document["data"], document["split"]) == ("d1", "town", "val")
     assert lsu.engine.closed
+
+
+def test_evaluate_notes_another_number_of_frames_than_the_official_one(lsu: Bench, town: Path) -> None:
+    with (town / "dataset.toml").open("a") as file:
+        file.write("count = 3\n")
+    code, out, err = lsu("evaluate", "bundle", "--data", town, "--split", "val", "--json")
+    assert (code, err) == (0, "lsu: town split 'val': 2 frames, officially 3\n")
+    assert (json.loads(out)["frames"], json.loads(out)["official_frames"]) == (2, 3)
 
 
 def test_evaluate_prints_a_table_for_people(lsu: Bench, town: Path) -> None:

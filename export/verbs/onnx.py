@@ -3,49 +3,59 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from lsu.runtime.errors import BackendError, InputError
-from lsu.runtime.terminal import JsonFlag, print_json, print_note
+from lsu.runtime.errors import BackendError
+from lsu.runtime.terminal import JsonFlag, print_note
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from .bundle_options import (
+    EvaluationOption,
+    FitOption,
+    GoldenOption,
+    HeadOption,
+    NameOption,
+    OutputOption,
+    RootOption,
+    SplitOption,
+    evaluations_from,
+    golden_images,
+    report,
+    size_from_text,
+)
 
-    from lsu.runtime.bundle import Bundle
-
-GOLDEN_FRAMES = 4
-"""How many frames of `--golden` are kept in the bundle, evenly spread over the split."""
+_PRECISIONS: dict[str, Literal["float32", "float16"]] = {"fp32": "float32", "fp16": "float16"}
 
 
 def onnx(  # noqa: PLR0913 - the options of one command
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of `lsu fit`, a .safetensors file.")],
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The bundle's folder; must not exist yet.")],
+    output: OutputOption,
     size: Annotated[
-        str | None, typer.Option(help="Fix the input to HxW, for one image at a time. \\[default: as fitted]")
-    ] = None,
-    fit: Annotated[
-        Literal["exact", "pad", "resize"] | None,
+        str | None,
         typer.Option(
-            help="How images of another size become inputs; `resize` needs a size. \\[default: as fitted]"
+            help="HxW for one image at a time of that size, or `dynamic` for any size and number. "
+            "\\[default: as fitted, which is dynamic unless `network.input_size` was set]"
         ),
     ] = None,
-    head: Annotated[
-        Literal["scores", "function"],
-        typer.Option(help="`function` adds model_with_head.onnx: scores to classes in standard ONNX."),
-    ] = "scores",
-    golden: Annotated[
-        str | None, typer.Option(help="A dataset.toml whose images prove engines; else patterns are drawn.")
-    ] = None,
-    split: Annotated[str, typer.Option(help="The split of --golden.")] = "val",
-    root: Annotated[Path | None, typer.Option(help="Where the data of --golden lies.")] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's name. \\[default: the file's]")] = None,
+    fit: FitOption = None,
+    head: HeadOption = "scores",
+    precision: Annotated[
+        Literal["fp32", "fp16"],
+        typer.Option(
+            help="`fp16` halves the network between its float32 normalisation and float32 scores; on a CPU "
+            "only the rounding of its weights can be proven."
+        ),
+    ] = "fp32",
+    golden: GoldenOption = None,
+    split: SplitOption = "val",
+    root: RootOption = None,
+    evaluation: EvaluationOption = None,
+    name: NameOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Export a checkpoint as a bundle: ONNX, label space, hashes and golden frames.
+    """Export a checkpoint as a bundle: ONNX, label space, hashes, golden frames and a model card.
 
     onnxruntime and torch are compared first; a bundle is written only when they agree.
 
@@ -55,53 +65,30 @@ def onnx(  # noqa: PLR0913 - the options of one command
 
     _refuse_without_torch()
     refuse_existing(output)
-    fixed = None if size is None else _size_from_text(size)
-    images = [] if golden is None else _golden_images(golden, split, root)
+    wanted: tuple[int, int] | Literal["dynamic"] | None = None
+    if size is not None:
+        wanted = "dynamic" if size == "dynamic" else size_from_text(size)
+    images = [] if golden is None else golden_images(golden, split, root)
+    scored = evaluations_from(evaluation)
     if sys.stderr.isatty():
         print_note("exporting: this takes from a few seconds to a minute")
-
     from lsu.export.to_onnx import Options, export_checkpoint
 
-    options = Options(size=fixed, fit=fit, head=head, name=name, golden=images)
-    _report(export_checkpoint(checkpoint, output, options), json=json)
+    options = Options(
+        size=wanted,
+        fit=fit,
+        head=head,
+        precision=_PRECISIONS[precision],
+        name=name,
+        golden=images,
+        evaluations=scored,
+    )
+    bundle = export_checkpoint(checkpoint, output, options)
+    seconds = bundle.manifest.verification["export_seconds"]
+    report(bundle, f"{precision} exported in {seconds} s and compared with torch in fp32", json=json)
 
 
 def _refuse_without_torch() -> None:
     missing = [name for name in ("torch", "onnx") if not find_spec(name)]
     if missing:
         raise BackendError(f"{' and '.join(missing)} missing: pip install 'lsu[train,export]'")
-
-
-def _size_from_text(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"size {text!r} is not HxW, such as 512x1024")
-    return (int(height), int(width))
-
-
-def _golden_images(dataset: str, split: str, root: Path | None) -> "list[npt.NDArray[np.uint8]]":
-    """Images uint8 [H,W,3] RGB, evenly spread over the split."""
-    from lsu.runtime.dataset import Dataset
-
-    chosen = Dataset.load(dataset, root).split(split)
-    count, last = min(GOLDEN_FRAMES, len(chosen.frames)), len(chosen.frames) - 1
-    return [chosen.read_image(chosen.frames[k * last // max(1, count - 1)]) for k in range(count)]
-
-
-def _report(bundle: "Bundle", *, json: bool) -> None:
-    about = {
-        "bundle": str(bundle.path),
-        "name": bundle.name,
-        "digest": bundle.digest,
-        "label_space": bundle.spec.label_space.identity,
-        "verification": dict(bundle.manifest.verification),
-    }
-    if json:
-        print_json(about)
-        return
-    measured = bundle.manifest.verification
-    print(
-        f"{bundle.path}: {bundle.name}, {len(bundle.spec.label_space)} classes, digest {bundle.digest[:16]}; "
-        f"exported in {measured['export_seconds']} s, scores differ from torch's by "
-        f"{measured['largest_score_difference']:.2g}, {100 * measured['equal_classes']:.2f} % of pixels equal"
-    )

@@ -21,7 +21,13 @@ class OnnxRuntimeEngine:
     the other, and on CUDA deterministic kernels are chosen without TF32.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, cpu: bool = False) -> None:
+        """Load the bundle's network; `cpu` keeps it on the CPU where there is a GPU too.
+
+        Raises:
+            InputError: `threads` is below 1, or the network's inputs and outputs are not a bundle's.
+            BackendError: onnxruntime is missing or cannot load the network.
+        """
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; 1 or more is allowed: give None for all")
         try:
@@ -39,9 +45,14 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 3
         # Weights outside model.onnx are hashed by nobody: looked for below a file, they are never found.
         options.add_session_config_entry(_EXTERNAL_FOLDER, str(bundle.path / MODEL))
+        # What was looked through is ONNX: onnxruntime would also take its own format.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        model = bundle.read_model()
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                bundle.read_model(), options, providers=_providers(onnxruntime.get_available_providers())
+                model,
+                options,
+                providers=_providers([] if cpu else onnxruntime.get_available_providers()),
             )
         except Exception as error:  # onnxruntime's errors share no base below Exception
             raise BackendError(
@@ -81,6 +92,11 @@ class OnnxRuntimeEngine:
         except Exception as error:  # as above
             raise BackendError(f"onnxruntime failed: {_line(error)}") from error
         joined = scores[0] if len(scores) == 1 else np.concatenate(scores)
+        if joined.ndim != 4 or joined.shape[1] != self._spec.channels:
+            raise InputError(
+                f"model.onnx gives scores {list(joined.shape)}; the bundle's label space needs "
+                f"{self._spec.channels} channels: export it again with the label space of the network"
+            )
         return np.ascontiguousarray(joined, np.float32)
 
     def close(self) -> None:

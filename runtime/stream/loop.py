@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsu.runtime.errors import InputError
+from lsu.runtime.latency import Latency
 
 from .outputs import Write
 from .sources import Source
@@ -29,23 +30,6 @@ Scores = TypeVar("Scores")
 STAGES = ("read", "network", "head", "write", "answer", "total")
 """`answer` is network + head + write, what a deadline is about: reading may wait for a camera. `total` is
 everything from asking for a frame to its written answer."""
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Milliseconds of one stage; percentiles are nearest ranks, so each of them was measured."""
-
-    p50: float
-    p95: float
-    p99: float
-    max: float
-
-    @classmethod
-    def of(cls, nanoseconds: list[int]) -> "Latency":
-        """The summary of one or more measurements: p is the ceil(p * n)-th smallest of n."""
-        ordered = sorted(nanoseconds)
-        ranks = (math.ceil(share * len(ordered) / 100) - 1 for share in (50, 95, 99, 100))
-        return cls(*(ordered[rank] / 1e6 for rank in ranks))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsu.runtime.errors import BackendError
-from lsu.runtime.terminal import JsonFlag, print_json, print_table
+from lsu.runtime.terminal import JsonFlag, TrustOption, print_json, print_table
 
 if TYPE_CHECKING:
     from lsu.runtime.bundle import Bundle
+    from lsu.runtime.trust import Kind
 
 
 def inspect(
@@ -17,15 +18,20 @@ def inspect(
     *,
     run: Annotated[bool, typer.Option(help="Run the golden frames on this machine's backend.")] = True,
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
+    trust: TrustOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show what is inside a bundle, verify every file's hash and run its golden frames.
+    """Show what is inside a bundle, verify every file's hash and signature and run its golden frames.
+
+    With --trust, a bundle or an engine that none of the keys signed is refused.
 
     Example: [bold]lsu inspect town.bundle[/bold]
     """
     from lsu.runtime.bundle import Bundle
+    from lsu.runtime.trust import Trust
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, trust=Trust.from_files(trust or ()))
+    engines = _engines(opened)
     failure: BackendError | None = None
     golden: dict[str, Any] = {"frames": len(opened.manifest.golden), "passed": None}
     if run:
@@ -33,7 +39,11 @@ def inspect(
             golden |= _run_golden(opened, backend)
         except BackendError as error:
             failure = error  # told after what is inside
-    document = _document(opened, golden)
+    document = {
+        **_document(opened, golden),
+        "signatures": _signatures(opened, opened.path / "bundle.json", "bundle"),
+        "engines": engines,
+    }
     if json:
         print_json(document)
     else:
@@ -58,6 +68,37 @@ def _run_golden(bundle: "Bundle", backend: str) -> dict[str, Any]:
         "largest_difference_of_range": result.share,
         "equal_classes": result.equal,
     }
+
+
+def _engines(bundle: "Bundle") -> list[dict[str, Any]]:
+    """What each engine is, its plan verified."""
+    from lsu.runtime.stored_engine import ENGINE_MANIFEST, engines_of
+
+    found = []
+    for stored in engines_of(bundle):
+        stored.read_plan()
+        about = stored.manifest
+        found.append(
+            {
+                "tag": stored.path.name,
+                "target": about.target,
+                "library": about.library,
+                "sms": list(about.sms),
+                "platform": about.platform,
+                "bytes": about.plan_bytes,
+                "signatures": _signatures(bundle, stored.path / ENGINE_MANIFEST, "engine"),
+            }
+        )
+    return found
+
+
+def _signatures(bundle: "Bundle", manifest: Path, kind: "Kind") -> list[dict[str, str]]:
+    from lsu.runtime.files import read_limited
+    from lsu.runtime.trust import MOST_MANIFEST, SIGNATURES
+
+    data = read_limited(manifest, MOST_MANIFEST)
+    found = bundle.trust.signatures(data, manifest.parent / SIGNATURES, kind)
+    return [{"key": signature.key_id, "state": signature.state} for signature in found]
 
 
 def _document(bundle: "Bundle", golden: dict[str, Any]) -> dict[str, Any]:
@@ -108,11 +149,22 @@ def _print(document: dict[str, Any]) -> None:
         ("made by", ", ".join(f"{k} {v}" for k, v in provenance.items() if isinstance(v, str | int))),
         ("measured then", ", ".join(f"{k} {_number(v)}" for k, v in document["verification"].items())),
         ("golden frames", _golden_text(golden)),
+        ("signed by", _signers_text(document["signatures"])),
     ]
     for key, value in rows:
         print(f"{key:<14} {value}")
     files = [(name, f"{about['bytes']:,}", "verified") for name, about in document["files"].items()]
     print_table("files", ("file", "bytes", "SHA-256"), files)
+    if document["engines"]:
+        engines = [
+            (e["tag"], e["library"], _signers_text(e["signatures"]), f"{e['bytes']:,}")
+            for e in document["engines"]
+        ]
+        print_table("engines", ("engine", "library", "signed by", "bytes"), engines, texts=3)
+
+
+def _signers_text(signatures: list[dict[str, str]]) -> str:
+    return ", ".join(f"{s['key']} ({s['state']})" for s in signatures) or "nobody"
 
 
 def _golden_text(golden: dict[str, Any]) -> str:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lsu.runtime.errors import InputError
-from lsu.runtime.terminal import BELOW_LEVEL, JsonFlag, print_json, print_note, print_table, progress
+from lsu.runtime.terminal import (
+    BELOW_LEVEL,
+    JsonFlag,
+    TrustOption,
+    print_json,
+    print_note,
+    print_table,
+    progress,
+)
 
 if TYPE_CHECKING:
     from lsu.runtime.stream.loop import StreamReport
@@ -33,6 +41,7 @@ def run(  # noqa: PLR0913 - the options of one command
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
     self_test: Annotated[bool, typer.Option(help="Compare with the golden frames first.")] = True,
+    trust: TrustOption = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Segment a stream and measure read, network, head and write on every frame.
@@ -49,12 +58,13 @@ def run(  # noqa: PLR0913 - the options of one command
     from lsu.runtime.stream.loop import head_of, run_stream
     from lsu.runtime.stream.outputs import output_for
     from lsu.runtime.stream.sources import open_source
+    from lsu.runtime.trust import Trust
 
     if output is not None:
         refuse_blocked(output)
     if output is not None and output.exists() and output.resolve() == Path(source).resolve():
         raise InputError(f"--output {output} is the source itself; name another place")
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, trust=Trust.from_files(trust or ()))
     stream = open_source(source)
     colours = palette(opened.spec.label_space)
     written = output_for(output, colours, overlays=overlay, classes=classes, rate=stream.rate)
