@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lsu.runtime import BackendError, InputError, constrained_argmax
-from lsu.runtime.golden import LEAST_EQUAL
-from lsu.runtime.golden import MOST_DIFFERENCE as MOST_GOLDEN_DIFFERENCE
-from lsu.runtime.manifest import Precision
+from lsu.runtime.bundles.golden import LEAST_EQUAL
+from lsu.runtime.bundles.golden import MOST_DIFFERENCE as MOST_GOLDEN_DIFFERENCE
+from lsu.runtime.bundles.manifest import Precision
 
 MOST_DIFFERENCE: dict[Precision, float] = MOST_GOLDEN_DIFFERENCE | {"float32": 1e-3}
 """The largest allowed difference of a score, as a share of the scores' range, by precision. In float32 on one

@@ -6,8 +6,8 @@ It says only what was recorded or measured; what nobody recorded is called unkno
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lsu.runtime.bundle import Draft
-from lsu.runtime.manifest import MODELS
+from lsu.runtime.bundles.bundle import Draft
+from lsu.runtime.bundles.manifest import MODELS
 from lsu.runtime.model import ModelSpec
 
 from .evaluation_file import RecordedEvaluation

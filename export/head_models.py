@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lsu.runtime import BackendError, ModelSpec, constrained_argmax
-from lsu.runtime.golden import LEAST_EQUAL
-from lsu.runtime.manifest import MODEL, MODEL_WITH_HEAD, MODEL_WITH_PLUGIN, Head
+from lsu.runtime.bundles.golden import LEAST_EQUAL
+from lsu.runtime.bundles.manifest import MODEL, MODEL_WITH_HEAD, MODEL_WITH_PLUGIN, Head
 from lsu.runtime.model import placed
 
-from .constraint import table_from_allowed
 from .head_function import with_head
 from .head_plugin import with_plugin
 from .onnx_session import outputs_of, session_from_model
+from .verification.constraint import table_from_allowed
 
 
 def head_models(

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.errors import InputError
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.torch_engine import TorchEngine

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsu.runtime.bundle import MANIFEST, Bundle
-from lsu.runtime.engine_manifest import EngineManifest
+from lsu.runtime.bundles.bundle import MANIFEST, Bundle
+from lsu.runtime.bundles.engine_manifest import EngineManifest
+from lsu.runtime.bundles.stored_engine import ENGINE_MANIFEST, StoredEngine, engines_of
+from lsu.runtime.bundles.trust import MOST_MANIFEST, SIGNATURES, Kind, PublicKey, Trust, signed_bytes
 from lsu.runtime.errors import BackendError, InputError, near_names
 from lsu.runtime.files import digest_of, read_limited, refuse_blocked, write_atomically
-from lsu.runtime.stored_engine import ENGINE_MANIFEST, StoredEngine, engines_of
-from lsu.runtime.trust import MOST_MANIFEST, SIGNATURES, Kind, PublicKey, Trust, signed_bytes
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from lsu.runtime import BackendError, InputError, ModelSpec, constrained_argmax
-from lsu.runtime.bundle import Bundle, Draft, refuse_existing, write_bundle
-from lsu.runtime.golden import GoldenFrame
-from lsu.runtime.manifest import Head
+from lsu.runtime.bundles.bundle import Bundle, Draft, refuse_existing, write_bundle
+from lsu.runtime.bundles.golden import GoldenFrame
+from lsu.runtime.bundles.manifest import Head
 from lsu.runtime.model import Fit, Size, placed
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.networks import MULTIPLE

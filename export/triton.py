@@ -13,11 +13,11 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.manifest import MODEL, MODEL_WITH_PLUGIN
+from lsu.runtime.bundles.stored_engine import StoredEngine, engines_of
 from lsu.runtime.errors import InputError, near_names
 from lsu.runtime.files import refuse_blocked, write_folder
-from lsu.runtime.manifest import MODEL, MODEL_WITH_PLUGIN
-from lsu.runtime.stored_engine import StoredEngine, engines_of
 
 CONFIG = "config.pbtxt"
 SHAPE_INPUT = "size"

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
-    from .dataset import Dataset, Frame, Sample, Split
+    from .bundles.bundle import Bundle
+    from .datasets.dataset import Dataset, Frame, Sample, Split
     from .errors import BackendError, InputError, LsuError
     from .head import Head, Labelling, constrained_argmax
     from .label_space import VOID, LabelClass, LabelSpace
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .segmenter import Scores, Segmenter
 
 _HOMES = {
-    "bundle": ("Bundle",),
-    "dataset": ("Dataset", "Frame", "Sample", "Split"),
+    "bundles.bundle": ("Bundle",),
+    "datasets.dataset": ("Dataset", "Frame", "Sample", "Split"),
     "errors": ("BackendError", "InputError", "LsuError"),
     "head": ("Head", "Labelling", "constrained_argmax"),
     "label_space": ("VOID", "LabelClass", "LabelSpace"),

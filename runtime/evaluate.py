@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .boundary import TOLERANCE, boundary_counts, boundary_f
-from .dataset import Frame, Sample, Split
+from .datasets.dataset import Frame, Sample, Split
 from .errors import InputError
 from .label_space import VOID, LabelSpace
 from .relation import Relation

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lsu.runtime.bundle import Bundle, Draft, write_bundle
+from lsu.runtime.bundles.bundle import Bundle, Draft, write_bundle
+from lsu.runtime.bundles.golden import GoldenFrame
 from lsu.runtime.files import digest_of
-from lsu.runtime.golden import GoldenFrame
 from lsu.runtime.head import constrained_argmax
 from lsu.runtime.label_space import LabelClass, LabelSpace
 from lsu.runtime.model import ModelSpec, placed

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lsu.runtime.bundle import Bundle
-from lsu.runtime.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.stored_engine import StoredEngine, write_engine
 from lsu.runtime.engines.tensorrt import this_platform
 from lsu.runtime.files import digest_of
-from lsu.runtime.stored_engine import StoredEngine, write_engine
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 PLAN = b'{"profiles": "a plan of the stand-in"}'

@@ -8,9 +8,9 @@ import onnx
 from bundles import STRIDE, TOWN, weights
 from onnx import TensorProto, helper, numpy_helper
 
-from lsu.export.adopt import Adoption, adopt
-from lsu.export.adopted_graph import Preparation
-from lsu.runtime.bundle import Bundle
+from lsu.export.adoption.adopt import Adoption, adopt
+from lsu.export.adoption.adopted_graph import Preparation
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.segmenter import Segmenter
 

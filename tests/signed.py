@@ -9,12 +9,12 @@ from pathlib import Path
 from bundles import rewrite, tiny_bundle
 
 from lsu.export.sign import SigningKey, sign_bundle, write_key_pair
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.stored_engine import StoredEngine, write_engine
+from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.cli import application
-from lsu.runtime.engine_manifest import EngineManifest, SizeRange
 from lsu.runtime.files import digest_of
-from lsu.runtime.stored_engine import StoredEngine, write_engine
-from lsu.runtime.trust import Trust
 
 PLAN = bytes(range(256)) * 8
 

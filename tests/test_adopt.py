@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from lsu.export import cli
-from lsu.export.adopt import Adoption, adopt
-from lsu.export.adopted_graph import Preparation
-from lsu.runtime.bundle import Bundle
+from lsu.export.adoption.adopt import Adoption, adopt
+from lsu.export.adoption.adopted_graph import Preparation
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.label_space import LabelSpace

@@ -16,11 +16,11 @@ from engines import stand_in_driver, stored_engine, use_stand_in_library
 from pictures import write_png
 from typer.testing import CliRunner
 
-from lsu.export import bench as bench_module
-from lsu.export import bench_worker, cli
-from lsu.export.bench import Running, bench
-from lsu.export.bench_table import COLUMNS
-from lsu.export.bench_worker import STAGES, Contender, Job, columns, drawn_images, peak_memory
+from lsu.export.benchmark import bench as bench_module
+from lsu.export.benchmark import bench_worker, cli
+from lsu.export.benchmark.bench import Running, bench
+from lsu.export.benchmark.bench_table import COLUMNS
+from lsu.export.benchmark.bench_worker import STAGES, Contender, Job, columns, drawn_images, peak_memory
 from lsu.export.csv_table import append_rows
 from lsu.runtime import cuda_device
 from lsu.runtime.errors import BackendError, InputError
@@ -249,7 +249,7 @@ def test_drawn_images_are_as_the_network_takes_them() -> None:
 
 def test_the_peak_of_a_fresh_process_does_not_count_its_parents_memory() -> None:
     script = (
-        "from lsu.export.bench_worker import peak_memory\n"
+        "from lsu.export.benchmark.bench_worker import peak_memory\n"
         "before = peak_memory()\n"
         "data = bytearray(200 << 20)\n"
         "print(before, peak_memory())\n"
@@ -277,8 +277,8 @@ def test_without_torch_onnx_and_polygraphy_a_bundle_is_measured(tmp_path: Path) 
         "            raise ImportError('blocked: ' + name)\n"
         "sys.meta_path.insert(0, Block())\n"
         "from pathlib import Path\n"
-        "import lsu.export.bench, lsu.export.bench_table\n"
-        "from lsu.export.bench_worker import Contender, Job\n"
+        "import lsu.export.benchmark.bench, lsu.export.benchmark.bench_table\n"
+        "from lsu.export.benchmark.bench_worker import Contender, Job\n"
         f"contender = Contender(Job('b', Path({str(bundle.path)!r}), 'onnxruntime', frames=1, warm_up=0))\n"
         "assert len(contender.block()) == 1\n"
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from bundles import SPEC, TOWN, golden_frame, noise, rewrite, tiny_bundle, tiny_draft, tiny_scores
 
-from lsu.runtime.bundle import Bundle, write_bundle
+from lsu.runtime.bundles.bundle import Bundle, write_bundle
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.files import digest_of
 from lsu.runtime.model import ModelSpec

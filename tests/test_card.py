@@ -11,7 +11,7 @@ from bundles import SPEC, tiny_draft
 from lsu.export.card import CARD, card_from_draft
 from lsu.export.data_record import data_records
 from lsu.export.evaluation_file import RecordedEvaluation
-from lsu.runtime.bundle import write_bundle
+from lsu.runtime.bundles.bundle import write_bundle
 from lsu.runtime.errors import InputError
 
 SCORED = {

@@ -9,7 +9,7 @@ import pytest
 from pictures import BrightnessEngine
 
 from lsu.runtime import VOID, Dataset, LabelSpace, ModelSpec, Relation
-from lsu.runtime.dataset import Split
+from lsu.runtime.datasets.dataset import Split
 from lsu.runtime.relabel.pipeline import Request, relabel
 
 

@@ -15,8 +15,8 @@ from bundles import rewrite, tiny_model
 from onnx import helper, numpy_helper
 from signed import key_pair, lsu, replaced, resign, signed_bundle
 
+from lsu.runtime.bundles.npy import npy_from_array
 from lsu.runtime.files import digest_of
-from lsu.runtime.npy import npy_from_array
 
 
 @pytest.fixture

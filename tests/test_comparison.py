@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from lsu.export.answers import FREE, Answer
-from lsu.export.comparison import Comparing, WorstImage
-from lsu.export.constraint import allowed_from_table, drawn_constraint, table_from_allowed
-from lsu.export.material import evenly_spread
-from lsu.export.report import file_name
-from lsu.export.report_page import points_text, share_text
-from lsu.export.scores_check import Tolerance, checked_scores
-from lsu.export.verify import Options
-from lsu.export.worst_picture import DIFFERENT, difference_picture
+from lsu.export.verification.answers import FREE, Answer
+from lsu.export.verification.comparison import Comparing, WorstImage
+from lsu.export.verification.constraint import allowed_from_table, drawn_constraint, table_from_allowed
+from lsu.export.verification.material import evenly_spread
+from lsu.export.verification.report import file_name
+from lsu.export.verification.report_page import points_text, share_text
+from lsu.export.verification.scores_check import Tolerance, checked_scores
+from lsu.export.verification.verify import Options
+from lsu.export.verification.worst_picture import DIFFERENT, difference_picture
 from lsu.runtime.mixed_cells import mixed_share
 
 

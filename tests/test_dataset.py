@@ -6,7 +6,7 @@ import pytest
 from pictures import FOREIGN, write_dataset, write_png
 
 from lsu.runtime import VOID, Dataset, InputError, LabelClass, LabelSpace
-from lsu.runtime.label_image import LabelDecoder
+from lsu.runtime.datasets.label_image import LabelDecoder
 
 HERE = Path("x.png")
 

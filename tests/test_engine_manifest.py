@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engines import engine_manifest
 
-from lsu.runtime.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.engine_manifest import EngineManifest, SizeRange
 from lsu.runtime.errors import InputError
 
 WHERE = Path("town/engines/tag/engine.json")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from lsu.runtime.boundary import boundary_counts, boundary_f
-from lsu.runtime.dataset import Dataset, Split
+from lsu.runtime.datasets.dataset import Dataset, Split
 from lsu.runtime.errors import InputError
 from lsu.runtime.evaluate import (
     Evaluation,

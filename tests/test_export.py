@@ -23,7 +23,7 @@ from lsu.export.drawn import drawn_frames
 from lsu.export.graph import DeployedNetwork
 from lsu.export.head_models import prove_head
 from lsu.export.to_onnx import Options, export_checkpoint, onnx_from_network
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.label_space import LabelSpace

@@ -10,9 +10,9 @@ from bundles import TOWN, noise, tiny_scores
 from foreign_networks import PLAIN, adopted, foreign, scores_of
 from onnx import TensorProto, helper
 
-from lsu.export.adopt import Adoption, adopt
-from lsu.export.foreign_model import ForeignInput, precision_of
-from lsu.export.foreign_scores import kind_of
+from lsu.export.adoption.adopt import Adoption, adopt
+from lsu.export.adoption.foreign_model import ForeignInput, precision_of
+from lsu.export.adoption.foreign_scores import kind_of
 from lsu.runtime.errors import InputError
 
 ARGMAX = helper.make_node("ArgMax", ["logits"], ["ids"], axis=1, keepdims=0)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from lsu.export.head_models import head_models
 from lsu.export.head_plugin import with_plugin
 from lsu.export.onnx_session import session_from_model
-from lsu.runtime.bundle import write_bundle
+from lsu.runtime.bundles.bundle import write_bundle
 from lsu.runtime.errors import BackendError, InputError
 
 PLUGIN = Path(__file__).parent.parent / "cuda_kernels" / "plugin"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lsu.export.heartbeat import Heartbeat
+from lsu.export.engines.heartbeat import Heartbeat
 
 
 def test_a_silent_library_gives_signs_of_life(capsys: pytest.CaptureFixture[str]) -> None:

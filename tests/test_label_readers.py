@@ -9,11 +9,11 @@ import pytest
 from layouts import palette_png, runs_text, write_picture
 
 from lsu.runtime import VOID, InputError, LabelClass, LabelSpace
-from lsu.runtime.label_image import LabelDecoder
-from lsu.runtime.label_readers import label_reader
-from lsu.runtime.nuimages import NuImagesReader, mask_from_runs
-from lsu.runtime.panoptic import PanopticReader
-from lsu.runtime.polygons import PolygonReader
+from lsu.runtime.datasets.label_image import LabelDecoder
+from lsu.runtime.datasets.label_readers import label_reader
+from lsu.runtime.datasets.nuimages import NuImagesReader, mask_from_runs
+from lsu.runtime.datasets.panoptic import PanopticReader
+from lsu.runtime.datasets.polygons import PolygonReader
 
 NAMED = LabelSpace(
     "named",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lsu.runtime.bundles.npy import array_from_npy, npy_from_array
 from lsu.runtime.errors import InputError
-from lsu.runtime.npy import array_from_npy, npy_from_array
 
 PATH = Path("scores.npy")
 

@@ -9,9 +9,9 @@ import pytest
 from bundles import tiny_bundle, tiny_draft, tiny_model
 from onnx import TensorProto, helper, numpy_helper
 
-from lsu.runtime.bundle import write_bundle
+from lsu.runtime.bundles.bundle import write_bundle
+from lsu.runtime.bundles.onnx_file import _INSIDE, refuse_external_data
 from lsu.runtime.errors import InputError
-from lsu.runtime.onnx_file import _INSIDE, refuse_external_data
 
 
 def outside(name: str = "far") -> TensorProto:

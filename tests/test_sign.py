@@ -13,11 +13,11 @@ from pictures import SOURCE, write_dataset
 from signed import key_pair, lsu, signed_bundle, tiny_engine
 
 from lsu.export.sign import SigningKey, sign_bundle, write_key_pair
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.trust import PublicKey, Trust
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.files import digest_of
 from lsu.runtime.model import ModelSpec
-from lsu.runtime.trust import PublicKey, Trust
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from bundles import tiny_bundle
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from engines import PLAN, engine_manifest, stored_engine
 
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.stored_engine import StoredEngine, engines_of, write_engine
+from lsu.runtime.bundles.trust import PublicKey, Trust, signed_bytes
 from lsu.runtime.errors import InputError
-from lsu.runtime.stored_engine import StoredEngine, engines_of, write_engine
-from lsu.runtime.trust import PublicKey, Trust, signed_bytes
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 TRUST = Trust((PublicKey(KEY.public_key().public_bytes_raw()),))

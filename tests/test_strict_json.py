@@ -2,8 +2,8 @@
 
 import pytest
 
+from lsu.runtime.bundles.strict_json import table_from_json
 from lsu.runtime.errors import InputError
-from lsu.runtime.strict_json import table_from_json
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsu.runtime.dataset import Dataset
+from lsu.runtime.datasets.dataset import Dataset
 from lsu.runtime.errors import InputError
 from lsu.runtime.relation import Relation
 from lsu.training.road_canvas import Surface

@@ -13,14 +13,14 @@ from engines import stand_in_driver, stored_engine, use_stand_in_library
 from typer.testing import CliRunner
 
 from lsu.runtime import cuda_device
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.trust import PublicKey, Trust
 from lsu.runtime.cli import application
 from lsu.runtime.cuda_device import CudaBuffer, CudaDevice, driver_version, sm_of_device
 from lsu.runtime.engines import engine_for
 from lsu.runtime.engines.ort import OnnxRuntimeEngine
 from lsu.runtime.engines.tensorrt import TensorRTEngine
 from lsu.runtime.errors import BackendError, InputError
-from lsu.runtime.trust import PublicKey, Trust
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ from bundles import SPEC, tiny_bundle, tiny_model
 from typer.testing import CliRunner
 
 from lsu.export import cli
-from lsu.export.to_engine import EngineOptions, build_engine, sizes_for
-from lsu.runtime.bundle import Bundle
+from lsu.export.engines.to_engine import EngineOptions, build_engine, sizes_for
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import SizeRange
+from lsu.runtime.bundles.stored_engine import engines_of
 from lsu.runtime.cuda_device import driver_version
-from lsu.runtime.engine_manifest import SizeRange
 from lsu.runtime.errors import BackendError, InputError
-from lsu.runtime.stored_engine import engines_of
 
 needs_rtx = pytest.mark.skipif(
     find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx has no wheel for this machine"

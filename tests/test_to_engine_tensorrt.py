@@ -13,9 +13,9 @@ from bundles import tiny_bundle, tiny_model
 from engines import stand_in_driver, use_stand_in_library
 from onnx import helper
 
-from lsu.export.to_engine import EngineOptions, build_engine, default_timing_cache
-from lsu.runtime.bundle import Bundle
-from lsu.runtime.engine_manifest import SizeRange
+from lsu.export.engines.to_engine import EngineOptions, build_engine, default_timing_cache
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import SizeRange
 from lsu.runtime.errors import BackendError, InputError
 
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from lsu.export import cli
 from lsu.export.head_plugin import with_plugin
 from lsu.export.triton import Serving, config_text, lay_out
-from lsu.runtime.bundle import Bundle
-from lsu.runtime.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import EngineManifest, SizeRange
+from lsu.runtime.bundles.stored_engine import write_engine
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import digest_of
-from lsu.runtime.stored_engine import write_engine
 
 # Of triton-inference-server/common, protobuf/model_config.proto: message -> field -> (number, type).
 # A field or a type that is not there makes the parser refuse the file.

@@ -10,12 +10,12 @@ from bundles import tiny_bundle
 from signed import key_pair, signed_bundle, tiny_engine
 
 from lsu.export.sign import SigningKey, sign_bundle
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.manifest import Manifest
+from lsu.runtime.bundles.stored_engine import StoredEngine, engines_of
+from lsu.runtime.bundles.trust import MOST_MANIFEST, PublicKey, Trust, signed_bytes
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import digest_of, read_limited
-from lsu.runtime.manifest import Manifest
-from lsu.runtime.stored_engine import StoredEngine, engines_of
-from lsu.runtime.trust import MOST_MANIFEST, PublicKey, Trust, signed_bytes
 
 
 @pytest.fixture

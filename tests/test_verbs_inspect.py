@@ -11,7 +11,7 @@ import typer
 from bundles import SPEC, golden_frame, noise, tiny_bundle
 from typer.testing import CliRunner
 
-from lsu.runtime.golden import GoldenFrame
+from lsu.runtime.bundles.golden import GoldenFrame
 from lsu.runtime.terminal import ending_well
 from lsu.runtime.verbs.inspect import inspect
 

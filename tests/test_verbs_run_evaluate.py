@@ -51,7 +51,7 @@ class Bench:
         self.loaded: list[tuple[str, int | None]] = []
         self.refusal: BackendError | None = None
         bundle = SimpleNamespace(digest="d1", self_test=self._self_test)
-        monkeypatch.setattr("lsu.runtime.bundle.Bundle.open", lambda _, **__: self._described(bundle))
+        monkeypatch.setattr("lsu.runtime.bundles.bundle.Bundle.open", lambda _, **__: self._described(bundle))
         monkeypatch.setattr("lsu.runtime.engines.engine_for", self._engine_for)
         self.app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
         for verb in (evaluate, run):

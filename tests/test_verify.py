@@ -19,15 +19,16 @@ from onnx import numpy_helper
 from pictures import FOREIGN, SOURCE, write_dataset
 from typer.testing import CliRunner
 
-from lsu.export import cli, participants, scores_check
-from lsu.export.answers import FREE, EngineBackend, Question
-from lsu.export.constraint import Constraint, table_from_allowed
+from lsu.export import cli
 from lsu.export.head_function import with_head
-from lsu.export.material import golden_material
-from lsu.export.participants import Others
-from lsu.export.verify import verify
+from lsu.export.verification import participants, scores_check
+from lsu.export.verification.answers import FREE, EngineBackend, Question
+from lsu.export.verification.constraint import Constraint, table_from_allowed
+from lsu.export.verification.material import golden_material
+from lsu.export.verification.participants import Others
+from lsu.export.verification.verify import verify
 from lsu.runtime import ModelSpec, cuda_device
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.head import constrained_argmax
 from lsu.runtime.model import placed
@@ -316,15 +317,15 @@ def test_without_torch_onnx_and_polygraphy_a_bundle_is_verified(tmp_path: Path) 
         "        if name.split('.')[0] in {'torch', 'onnx', 'polygraphy', 'timm', 'pydantic'}:\n"
         "            raise ImportError('blocked: ' + name)\n"
         "sys.meta_path.insert(0, Block())\n"
-        "import lsu.export.scores_check as checks\n"
+        "import lsu.export.verification.scores_check as checks\n"
         "checks.find_spec = lambda name: None\n"
-        "import lsu.export.participants as people\n"
+        "import lsu.export.verification.participants as people\n"
         "people.find_spec = lambda name: None\n"
         "from pathlib import Path\n"
-        "from lsu.export.material import golden_material\n"
-        "from lsu.export.participants import Others\n"
-        "from lsu.export.verify import verify\n"
-        "from lsu.runtime.bundle import Bundle\n"
+        "from lsu.export.verification.material import golden_material\n"
+        "from lsu.export.verification.participants import Others\n"
+        "from lsu.export.verification.verify import verify\n"
+        "from lsu.runtime.bundles.bundle import Bundle\n"
         f"bundle = Bundle.open(Path({str(bundle.path)!r}))\n"
         "found = verify(bundle, golden_material(bundle), Others(checkpoint=Path('any')))\n"
         "assert found.passed\n"

@@ -22,12 +22,12 @@ from statistics import median
 import torch
 from measurement import commit, write_csv
 
-from lsu.export.to_engine import EngineOptions, build_engine
+from lsu.export.engines.to_engine import EngineOptions, build_engine
 from lsu.export.to_onnx import Options, export_checkpoint
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.stored_engine import StoredEngine
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.machine import processor
-from lsu.runtime.stored_engine import StoredEngine
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.networks import build_network

@@ -55,7 +55,7 @@ from head_summary import CLASSES, DENSE, ONE_THREAD, OURS, STRIDE, Row, summary
 from measurement import commit, write_csv
 
 from lsu.runtime import InputError, LsuError
-from lsu.runtime.bundle import MANIFEST
+from lsu.runtime.bundles.bundle import MANIFEST
 from lsu.runtime.files import digest_of, read_bytes
 from lsu.runtime.machine import processor
 from lsu.runtime.terminal import INTERRUPTED, progress

@@ -28,8 +28,8 @@ import numpy.typing as npt
 from measurement import commit, write_csv
 
 from lsu.runtime import VOID, Dataset, InputError
+from lsu.runtime.datasets.label_image import LabelDecoder
 from lsu.runtime.image import grey_from_bytes, png_from_pixels
-from lsu.runtime.label_image import LabelDecoder
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.machine import processor
 

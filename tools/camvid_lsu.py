@@ -29,7 +29,7 @@ from measurement import commit, write_csv
 
 from lsu.export.to_onnx import export_checkpoint
 from lsu.runtime import VOID, Dataset, LabelSpace, LsuError, Relation, Segmenter, Split
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.evaluate import Evaluation, evaluate
 from lsu.runtime.files import write_atomically

@@ -23,7 +23,7 @@ from lsu.export.graph import DeployedNetwork
 from lsu.export.onnx_session import outputs_of, session_from_model
 from lsu.export.proof import torch_scores
 from lsu.export.to_onnx import Options, export_checkpoint, onnx_from_network
-from lsu.runtime.dataset import Dataset
+from lsu.runtime.datasets.dataset import Dataset
 from lsu.runtime.head import constrained_argmax
 from lsu.runtime.machine import processor
 from lsu.runtime.mixed_cells import mixed_share

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsu.runtime import VOID, Dataset, InputError, Segmenter
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.mixed_cells import mixed_share, mixed_share_of_classes
 

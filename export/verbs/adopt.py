@@ -73,15 +73,15 @@ def adopt(  # noqa: PLR0913 - the options of one command
     Example: [bold]lsu export adopt net.onnx -o net.bundle --label-space cityscapes19 --mean
     0.485,0.456,0.406 --std 0.229,0.224,0.225[/bold]
     """
-    from lsu.runtime.bundle import refuse_existing
+    from lsu.runtime.bundles.bundle import refuse_existing
 
     if not find_spec("onnx"):
         raise BackendError("onnx missing: pip install 'lsu[cpu,export]'")
     refuse_existing(output)
 
-    from lsu.export.adopt import Adoption
-    from lsu.export.adopt import adopt as adopt_model
-    from lsu.export.adopted_graph import Preparation
+    from lsu.export.adoption.adopt import Adoption
+    from lsu.export.adoption.adopt import adopt as adopt_model
+    from lsu.export.adoption.adopted_graph import Preparation
     from lsu.runtime.label_space import LabelSpace
 
     adoption = Adoption(

@@ -19,9 +19,9 @@ from lsu.runtime.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lsu.export.bench import Benchmark
-    from lsu.export.bench_worker import Job
-    from lsu.runtime.trust import Trust
+    from lsu.export.benchmark.bench import Benchmark
+    from lsu.export.benchmark.bench_worker import Job
+    from lsu.runtime.bundles.trust import Trust
 
 
 def bench(  # noqa: PLR0913 - the options of one command
@@ -49,11 +49,11 @@ def bench(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu export bench town.bundle town16.bundle --repeats 20 --csv bench.csv[/bold]
     """
-    from lsu.export.bench import bench as measure
-    from lsu.export.bench_table import COLUMNS, rows_of
+    from lsu.export.benchmark.bench import bench as measure
+    from lsu.export.benchmark.bench_table import COLUMNS, rows_of
     from lsu.export.csv_table import append_rows, refuse_other_table
+    from lsu.runtime.bundles.trust import Trust
     from lsu.runtime.files import refuse_blocked
-    from lsu.runtime.trust import Trust
 
     if csv is not None:
         refuse_blocked(csv)
@@ -98,8 +98,8 @@ def _job(  # noqa: PLR0913 - what the options name
     threads: int | None,
     trust: "Trust",
 ) -> "Job":
-    from lsu.export.bench_worker import Job
-    from lsu.runtime.bundle import Bundle
+    from lsu.export.benchmark.bench_worker import Job
+    from lsu.runtime.bundles.bundle import Bundle
     from lsu.runtime.engines import BACKENDS
     from lsu.runtime.errors import InputError, near_names
 

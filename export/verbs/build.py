@@ -9,8 +9,8 @@ from lsu.runtime.errors import InputError
 from lsu.runtime.terminal import JsonFlag, TrustOption, print_json
 
 if TYPE_CHECKING:
-    from lsu.export.to_engine import Plan
-    from lsu.runtime.engine_manifest import SizeRange
+    from lsu.export.engines.to_engine import Plan
+    from lsu.runtime.bundles.engine_manifest import SizeRange
 
 
 def build(  # noqa: PLR0913 - the options of one command
@@ -50,9 +50,9 @@ def build(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu export build town.bundle --target tensorrt-rtx --sm 86,89,120[/bold]
     """
-    from lsu.export.to_engine import EngineOptions, build_engine
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.trust import Trust
+    from lsu.export.engines.to_engine import EngineOptions, build_engine
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
 
     options = EngineOptions(
         target=target,
@@ -75,7 +75,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _sizes(text: str) -> "SizeRange":
-    from lsu.runtime.engine_manifest import SizeRange
+    from lsu.runtime.bundles.engine_manifest import SizeRange
 
     sizes = [part.split("x") for part in text.split(",")]
     if len(sizes) not in (1, 3) or not all(len(s) == 2 and all(p.isdecimal() for p in s) for s in sizes):

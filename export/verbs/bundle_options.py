@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lsu.export.evaluation_file import RecordedEvaluation
-    from lsu.runtime.bundle import Bundle
+    from lsu.runtime.bundles.bundle import Bundle
 
 GOLDEN_FRAMES = 4
 """How many frames of `--golden` are kept in the bundle, evenly spread over the split."""
@@ -57,7 +57,7 @@ def size_from_text(text: str) -> tuple[int, int]:
 
 def golden_images(dataset: str, split: str, root: Path | None) -> "list[npt.NDArray[np.uint8]]":
     """Images uint8 [H,W,3] RGB, evenly spread over the split."""
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.datasets.dataset import Dataset
 
     chosen = Dataset.load(dataset, root).split(split)
     count, last = min(GOLDEN_FRAMES, len(chosen.frames)), len(chosen.frames) - 1

@@ -61,7 +61,7 @@ def onnx(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu export onnx runs/town/checkpoint.safetensors -o town.bundle --size 512x1024[/bold]
     """
-    from lsu.runtime.bundle import refuse_existing
+    from lsu.runtime.bundles.bundle import refuse_existing
 
     _refuse_without_torch()
     refuse_existing(output)

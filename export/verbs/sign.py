@@ -26,8 +26,8 @@ def sign(
     Example: [bold]lsu export sign town.bundle --key keys/factory.key[/bold]
     """
     from lsu.export.sign import SigningKey, sign_bundle
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.trust import Trust
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
 
     signer = SigningKey.from_file(key)
     opened = Bundle.open(bundle, trust=Trust.from_files(trust or ()))

@@ -32,8 +32,8 @@ def triton(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu export triton town.bundle -o models --max-batch 8[/bold]
     """
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.trust import Trust
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
 
     if not find_spec("onnx"):
         raise BackendError("onnx missing: pip install 'lsu[export]'")

@@ -20,8 +20,8 @@ from lsu.runtime.terminal import (
 )
 
 if TYPE_CHECKING:
-    from lsu.export.material import Material
-    from lsu.runtime.bundle import Bundle
+    from lsu.export.verification.material import Material
+    from lsu.runtime.bundles.bundle import Bundle
 
 
 def verify(  # noqa: PLR0913 - the options of one command
@@ -72,14 +72,14 @@ def verify(  # noqa: PLR0913 - the options of one command
     Example: [bold]lsu export verify town.bundle --data camvid11 --root ~/camvid11 -o report[/bold]
     """
     from lsu.export.csv_table import append_rows, refuse_other_table
-    from lsu.export.participants import Others
-    from lsu.export.report import refuse_existing_report, write_report
-    from lsu.export.verify import Options
-    from lsu.export.verify import verify as verify_bundle
-    from lsu.export.verify_table import COLUMNS, rows_of
-    from lsu.runtime.bundle import Bundle
+    from lsu.export.verification.participants import Others
+    from lsu.export.verification.report import refuse_existing_report, write_report
+    from lsu.export.verification.verify import Options
+    from lsu.export.verification.verify import verify as verify_bundle
+    from lsu.export.verification.verify_table import COLUMNS, rows_of
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
     from lsu.runtime.files import refuse_blocked
-    from lsu.runtime.trust import Trust
 
     options = Options(agreement, rtol, atol, worst)
     if output is not None:
@@ -121,8 +121,8 @@ def _material(  # noqa: PLR0913 - what the options name
     relation: str | None,
     frames: int | None,
 ) -> "Material":
-    from lsu.export.material import golden_material, split_material
-    from lsu.runtime.dataset import Dataset
+    from lsu.export.verification.material import golden_material, split_material
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.relation import Relation
 
     if data is None:
@@ -136,7 +136,7 @@ def _material(  # noqa: PLR0913 - what the options name
 
 
 def _print(document: dict[str, Any]) -> None:
-    from lsu.export.report_page import points_text, share_text
+    from lsu.export.verification.report_page import points_text, share_text
 
     images = document["images"]
     rows = [

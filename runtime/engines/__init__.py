@@ -1,11 +1,11 @@
 """Engines: one file per kind of thing that runs a bundle's network; its library is imported only there."""
 
-from lsu.runtime.bundle import Bundle
-from lsu.runtime.engine_manifest import TARGETS
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import TARGETS
+from lsu.runtime.bundles.stored_engine import engines_of
+from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.errors import BackendError, InputError, near_names
 from lsu.runtime.model import Engine
-from lsu.runtime.stored_engine import engines_of
-from lsu.runtime.trust import Trust
 
 BACKENDS = ("auto", "onnxruntime", *TARGETS)
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.manifest import MODEL
 from lsu.runtime.errors import BackendError, InputError
-from lsu.runtime.manifest import MODEL
 from lsu.runtime.model import ModelSpec
 
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.bundle import Bundle
+from lsu.runtime.bundles.bundle import Bundle
+from lsu.runtime.bundles.engine_manifest import Target
+from lsu.runtime.bundles.stored_engine import StoredEngine
 from lsu.runtime.cuda_device import CudaBuffer, CudaDevice, sm_of_device
-from lsu.runtime.engine_manifest import Target
 from lsu.runtime.errors import BackendError, InputError
 from lsu.runtime.model import ModelSpec
-from lsu.runtime.stored_engine import StoredEngine
 
 from .tensorrt_library import kept_messages, tensorrt_library
 

@@ -7,7 +7,7 @@ them have is asked for by `getattr` where it is used.
 import importlib
 from typing import Any
 
-from lsu.runtime.engine_manifest import Target
+from lsu.runtime.bundles.engine_manifest import Target
 from lsu.runtime.errors import BackendError, first_line
 
 _MODULES: dict[Target, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.dataset import Frame, Split
+from lsu.runtime.datasets.dataset import Frame, Split
 from lsu.runtime.errors import InputError
 from lsu.runtime.image import png_from_pixels
 from lsu.runtime.label_space import VOID

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lsu.runtime.dataset import Frame, Split
+from lsu.runtime.datasets.dataset import Frame, Split
+from lsu.runtime.datasets.frame_files import wildcards_of
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_from_table, write_atomically
-from lsu.runtime.frame_files import wildcards_of
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.relation import Relation
 

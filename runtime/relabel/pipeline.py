@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.dataset import Frame, Sample, Split
+from lsu.runtime.datasets.dataset import Frame, Sample, Split
 from lsu.runtime.errors import InputError
 from lsu.runtime.head import Head, Labelling
 from lsu.runtime.image import png_from_pixels

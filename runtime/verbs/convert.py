@@ -31,7 +31,7 @@ def convert(  # noqa: PLR0913 - a command's options
     [bold]Example:[/bold] lsu labels convert --data cityscapes --root cityscapes/ --split val
     --relation cityscapes34-to-cityscapes19 --out cityscapes19
     """
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.relabel.convert import Conversion
     from lsu.runtime.relabel.convert import convert as converted
     from lsu.runtime.relation import Relation

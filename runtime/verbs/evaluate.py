@@ -35,14 +35,14 @@ def evaluate(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu evaluate student/ --data camvid11 --root ~/camvid11 --split val[/bold]
     """
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.engines import engine_for
     from lsu.runtime.evaluate import evaluate as evaluate_split
     from lsu.runtime.evaluate import require_scorable
     from lsu.runtime.relation import Relation
     from lsu.runtime.segmenter import Segmenter
-    from lsu.runtime.trust import Trust
 
     _refuse_bad_plot(plot)
     known = Relation.load(relation) if relation is not None else None

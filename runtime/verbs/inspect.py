@@ -9,8 +9,8 @@ from lsu.runtime.errors import BackendError
 from lsu.runtime.terminal import JsonFlag, TrustOption, print_json, print_table
 
 if TYPE_CHECKING:
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.trust import Kind
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Kind
 
 
 def inspect(
@@ -27,8 +27,8 @@ def inspect(
 
     Example: [bold]lsu inspect town.bundle[/bold]
     """
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.trust import Trust
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
 
     opened = Bundle.open(bundle, trust=Trust.from_files(trust or ()))
     engines = _engines(opened)
@@ -72,7 +72,7 @@ def _run_golden(bundle: "Bundle", backend: str) -> dict[str, Any]:
 
 def _engines(bundle: "Bundle") -> list[dict[str, Any]]:
     """What each engine is, its plan verified."""
-    from lsu.runtime.stored_engine import ENGINE_MANIFEST, engines_of
+    from lsu.runtime.bundles.stored_engine import ENGINE_MANIFEST, engines_of
 
     found = []
     for stored in engines_of(bundle):
@@ -93,8 +93,8 @@ def _engines(bundle: "Bundle") -> list[dict[str, Any]]:
 
 
 def _signatures(bundle: "Bundle", manifest: Path, kind: "Kind") -> list[dict[str, str]]:
+    from lsu.runtime.bundles.trust import MOST_MANIFEST, SIGNATURES
     from lsu.runtime.files import read_limited
-    from lsu.runtime.trust import MOST_MANIFEST, SIGNATURES
 
     data = read_limited(manifest, MOST_MANIFEST)
     found = bundle.trust.signatures(data, manifest.parent / SIGNATURES, kind)

@@ -230,7 +230,7 @@ def _outcome(kind: str, name: str) -> dict[str, Any]:
 def _verdict(kind: str, name: str) -> tuple[bool, str]:
     """Whether a file of the catalogue is right, and what it says; raises LsuError where it does not load."""
     from lsu.runtime.concepts import Vocabulary
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.label_space import LabelSpace
     from lsu.runtime.relation import Relation
     from lsu.runtime.relation_check import RelationCheck

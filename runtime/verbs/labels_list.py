@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lsu.runtime.terminal import JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.datasets.dataset import Dataset
 
 
 def list_labels(*, json: JsonFlag = False) -> None:
@@ -14,7 +14,7 @@ def list_labels(*, json: JsonFlag = False) -> None:
 
     Example: [bold]lsu labels list[/bold]
     """
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.label_space import LabelSpace
     from lsu.runtime.lookup import catalogue_names
     from lsu.runtime.relation import Relation

@@ -53,13 +53,13 @@ def relabel(  # noqa: PLR0913 - a command's options
     [bold]Example:[/bold] lsu relabel teacher --data idd_lite --root idd_lite/ --split train
     --relation idd_lite-to-camvid11 --out idd_as_camvid --views flip
     """
-    from lsu.runtime.bundle import Bundle
-    from lsu.runtime.dataset import Dataset
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
+    from lsu.runtime.datasets.dataset import Dataset
     from lsu.runtime.engines import engine_for
     from lsu.runtime.relabel import pipeline
     from lsu.runtime.relabel.views import views_from_text
     from lsu.runtime.relation import Relation
-    from lsu.runtime.trust import Trust
 
     request = pipeline.Request(
         split=Dataset.load(data, root).split(split),

@@ -50,7 +50,8 @@ def run(  # noqa: PLR0913 - the options of one command
 
     Example: [bold]lsu run student/ --source drive.mp4 --output overlays.mp4 --deadline-ms 50[/bold]
     """
-    from lsu.runtime.bundle import Bundle
+    from lsu.runtime.bundles.bundle import Bundle
+    from lsu.runtime.bundles.trust import Trust
     from lsu.runtime.engines import engine_for
     from lsu.runtime.files import refuse_blocked
     from lsu.runtime.overlay import palette
@@ -58,7 +59,6 @@ def run(  # noqa: PLR0913 - the options of one command
     from lsu.runtime.stream.loop import head_of, run_stream
     from lsu.runtime.stream.outputs import output_for
     from lsu.runtime.stream.sources import open_source
-    from lsu.runtime.trust import Trust
 
     if output is not None:
         refuse_blocked(output)

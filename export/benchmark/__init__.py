@@ -1,0 +1,1 @@
+"""Measuring bundles and backends side by side."""
