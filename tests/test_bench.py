@@ -16,8 +16,9 @@ from engines import stand_in_driver, stored_engine, use_stand_in_library
 from pictures import write_png
 from typer.testing import CliRunner
 
+from lsu.export import cli
 from lsu.export.benchmark import bench as bench_module
-from lsu.export.benchmark import bench_worker, cli
+from lsu.export.benchmark import bench_worker
 from lsu.export.benchmark.bench import Running, bench
 from lsu.export.benchmark.bench_table import COLUMNS
 from lsu.export.benchmark.bench_worker import STAGES, Contender, Job, columns, drawn_images, peak_memory
