@@ -71,11 +71,14 @@ class DataConfig(_Strict):
         split: the split's name.
         root: where a catalogue data set lies.
         weight: how often each of its frames is drawn, relative to the frames of entries with weight 1.
+        relation: a relation's TOML file or catalogue name: the labels are foreign ones and each teaches that
+            one of its allowed classes is right (NLL+), without a teacher; None where they are the classes.
     """
 
     dataset: str
     split: str = "train"
     root: str | None = None
+    relation: str | None = None
     weight: Factor = 1.0
 
 
@@ -184,7 +187,10 @@ class Config(_Strict):
             if dataset.endswith(".toml") or "/" in dataset or (folder / dataset / "dataset.toml").is_file():
                 dataset = str(folder / dataset)
             root = None if data.root is None else str(folder / data.root)
-            return data.model_copy(update={"dataset": dataset, "root": root})
+            relation = data.relation
+            if relation is not None and (relation.endswith(".toml") or "/" in relation):
+                relation = str(folder / relation)
+            return data.model_copy(update={"dataset": dataset, "root": root, "relation": relation})
 
         return self.model_copy(
             update={

@@ -21,10 +21,11 @@ from lsu.runtime.files import refuse_blocked
 from .checkpoint import Checkpoint
 from .config import Config
 from .fit_log import FitLog
-from .frames import AugmentedFrames, Batch, batches, common_label_space, open_split, pixels_per_class
+from .frames import AugmentedFrames, Batch, batches, open_relation, open_split, pixels_per_class
 from .interrupt import HeldInterrupt
 from .learner import Learner, learning_rate
 from .losses import class_weights
+from .partial_labels import LabelSets, common_label_space, refuse_relation
 from .sampling import SamplePlan
 from .transforms import Augmentation
 
@@ -92,7 +93,12 @@ def fit(
     splits = [open_split(data) for data in config.data]
     validation = None if config.validation is None else open_split(config.validation)
     everything = [*splits, *([] if validation is None else [validation])]
-    space = common_label_space(everything)
+    if config.validation is not None:
+        refuse_relation(config.validation.relation)
+    relations = [open_relation(data) for data in config.data]
+    sets = LabelSets.of(splits, relations)
+    common_label_space(everything, [*relations, *([] if validation is None else [None])])
+    space = sets.space
     for note in filter(None, (split.count_note() for split in everything)):
         on_note(note)
     if resume and (folder / FINISHED).exists():
@@ -101,13 +107,14 @@ def fit(
         unfinished.label_space.require_same(space, "the checkpoint", "the data")
     weights = None
     if config.fit.check_data or config.fit.class_balance:
-        pixels = pixels_per_class(splits, len(space))
+        pixels = pixels_per_class(splits, sets)
         weights = class_weights(pixels, config.fit.class_balance) if config.fit.class_balance else None
     if config.fit.check_data and validation is not None:
-        pixels_per_class([validation], len(space))
-    learner = Learner(config, space, weights=weights, unfinished=unfinished)
+        pixels_per_class([validation], LabelSets.of([validation], [None]))
+    members = torch.from_numpy(sets.members) if sets.partial else None
+    learner = Learner(config, space, weights=weights, members=members, unfinished=unfinished)
     with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
-        _loop(learner, splits, validation, log, on_step)
+        _loop(learner, _batches(learner, splits, sets), validation, log, on_step)
         learner.save(folder / UNFINISHED, with_optimiser=True)  # a score that fails must not lose the fit
         score = None if validation is None else learner.score(validation)
         log.add(learner.step, {} if score is None else _numbers(score))
@@ -119,7 +126,7 @@ def fit(
 
 def _loop(
     learner: Learner,
-    splits: list[Split],
+    coming: Iterator[Batch],
     validation: Split | None,
     log: FitLog,
     on_step: Callable[[StepReport], object],
@@ -130,7 +137,7 @@ def _loop(
     since = time.monotonic()
     learner.bare.train()
     with HeldInterrupt() as interrupt:
-        for images, labels in _batches(learner, splits):
+        for images, labels in coming:
             recent.append(_learned(learner, images, labels))
             step = learner.step
             if step % _LOG_EVERY == 0 or step == settings.steps:
@@ -169,7 +176,7 @@ def _learned(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
         ) from error
 
 
-def _batches(learner: Learner, splits: list[Split]) -> Iterator[Batch]:
+def _batches(learner: Learner, splits: list[Split], sets: LabelSets) -> Iterator[Batch]:
     settings = learner.config.fit
     plan = SamplePlan(
         frames=tuple(len(s.frames) for s in splits),
@@ -177,7 +184,8 @@ def _batches(learner: Learner, splits: list[Split]) -> Iterator[Batch]:
         seed=settings.seed,
     )
     augmentation = Augmentation.from_config(settings, learner.config.network.mean)
-    frames = AugmentedFrames(splits, plan, augmentation, cache_bytes=_CACHE_BYTES // max(1, settings.workers))
+    limit = _CACHE_BYTES // max(1, settings.workers)
+    frames = AugmentedFrames(splits, sets.numbers, plan, augmentation, cache_bytes=limit)
     world, rank = learner.fabric.world_size, learner.fabric.global_rank
     numbers = range(learner.step * settings.batch_size + rank, settings.steps * settings.batch_size, world)
     return batches(frames, numbers, batch_size=settings.batch_size // world, workers=settings.workers)

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from lsu.runtime import Dataset, Frame, InputError, LabelSpace, Sample, Split
+from lsu.runtime import Dataset, Frame, InputError, Relation, Sample, Split
 
 from .config import DataConfig
+from .partial_labels import LabelSets
 from .sampling import SamplePlan
 from .transforms import Augmentation
 
@@ -35,32 +36,27 @@ def open_split(data: DataConfig) -> Split:
     return split
 
 
-def common_label_space(splits: Sequence[Split]) -> LabelSpace:
-    """The one label space of all splits.
+def open_relation(data: DataConfig) -> Relation | None:
+    """The relation that a configuration's entry names, or None.
 
     Raises:
-        InputError: two of them differ; relabelling under a relation is the repair.
+        InputError: it cannot be read.
     """
-    first = splits[0]
-    for other in splits[1:]:
-        first.label_space.require_same(
-            other.label_space, f"data set {first.dataset!r}", f"data set {other.dataset!r}"
-        )
-    return first.label_space
+    return None if data.relation is None else Relation.load(data.relation)
 
 
-def pixels_per_class(splits: Sequence[Split], classes: int) -> npt.NDArray[np.int64]:
-    """How many pixels each class has in all frames of the splits, int64 [classes].
+def pixels_per_class(splits: Sequence[Split], sets: LabelSets) -> npt.NDArray[np.int64]:
+    """How many pixels each class has in all frames of the splits, int64 [C]; sets of several do not count.
 
     Raises:
         InputError: the first frame that cannot be used.
     """
-    everything = [(split, frame) for split in splits for frame in split.frames]
-    counts = np.zeros(256, np.int64)
-    with ThreadPoolExecutor() as pool:
-        for frame_counts in pool.map(_pixels_of, everything):
-            counts += frame_counts
-    return counts[:classes]
+    counts = np.zeros(len(sets.members), np.int64)
+    for split, numbers in zip(splits, sets.numbers, strict=True):
+        with ThreadPoolExecutor() as pool:
+            for frame_counts in pool.map(_pixels_of, [(split, frame) for frame in split.frames]):
+                np.add.at(counts, numbers, frame_counts)
+    return counts[: len(sets.space)]
 
 
 def _pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
@@ -70,19 +66,27 @@ def _pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
 
 
 class AugmentedFrames(TorchDataset[Batch]):
-    """Sample number -> image uint8 [h,w,3] and labels int64 [h,w]; decoded frames are kept up to a limit.
+    """Sample number -> image uint8 [h,w,3] and label numbers int64 [h,w]; keeps decoded frames.
 
     Args:
         splits: the data entries, in the plan's order.
+        numbers: per entry what each of its labels is called in training (`LabelSets.numbers`).
         plan: which frame each number is.
         augmentation: what happens to it.
         cache_bytes: decoded frames are kept until they fill this much memory, in each worker process.
     """
 
     def __init__(
-        self, splits: Sequence[Split], plan: SamplePlan, augmentation: Augmentation, *, cache_bytes: int
+        self,
+        splits: Sequence[Split],
+        numbers: Sequence[npt.NDArray[np.int64]],
+        plan: SamplePlan,
+        augmentation: Augmentation,
+        *,
+        cache_bytes: int,
     ) -> None:
         self._splits = splits
+        self._numbers = numbers
         self._plan = plan
         self._augmentation = augmentation
         self._cache: dict[tuple[int, int], Sample] = {}
@@ -96,7 +100,7 @@ class AugmentedFrames(TorchDataset[Batch]):
         except InputError as error:  # as a value: a worker process would wrap a raised one in its traceback
             return error
         sample = self._augmentation.apply(sample, draw.generator)
-        return torch.from_numpy(sample.image), torch.from_numpy(sample.labels).long()
+        return torch.from_numpy(sample.image), torch.from_numpy(self._numbers[draw.entry][sample.labels])
 
     def _sample(self, entry: int, frame: int) -> Sample:
         key = (entry, frame)

@@ -19,7 +19,7 @@ from lsu.runtime.evaluate import Evaluation, evaluate
 
 from .checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from .config import Config, FitConfig
-from .losses import cross_entropy
+from .losses import cross_entropy, partial_cross_entropy
 from .networks import Normalise, build_network
 from .torch_engine import TorchEngine
 
@@ -42,6 +42,7 @@ class Learner:
         config: the fit.
         space: channel k of the scores is class k of it.
         weights: of the classes in the loss, float32 [C], or None.
+        members: which classes each label allows, bool [numbers, C], or None where each allows one.
         unfinished: the checkpoint to continue from, or None.
 
     Raises:
@@ -54,12 +55,13 @@ class Learner:
         space: LabelSpace,
         *,
         weights: Tensor | None = None,
+        members: Tensor | None = None,
         unfinished: Checkpoint | None = None,
     ) -> None:
         settings = config.fit
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.config, self.space, self.weights = config, space, weights
+        self.config, self.space, self.weights, self.members = config, space, weights, members
         self.step = 0 if unfinished is None else unfinished.step
         self.fabric = _launched(settings)
         if settings.batch_size % self.fabric.world_size:
@@ -89,12 +91,19 @@ class Learner:
         scores = self.network(images.contiguous(memory_format=torch.channels_last))
         labels = self.fabric.to_device(labels)
         weights = None if self.weights is None else self.fabric.to_device(self.weights)
-        loss = cross_entropy(scores, labels, weights=weights, label_smoothing=settings.label_smoothing)
+        loss = self._loss(scores, labels, weights)
         self.optimiser.zero_grad()
         self.fabric.backward(loss)
         self.optimiser.step()
         self.step += 1
         return loss.detach()
+
+    def _loss(self, scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        smoothing = self.config.fit.label_smoothing
+        if self.members is None:
+            return cross_entropy(scores, labels, weights=weights, label_smoothing=smoothing)
+        members = self.fabric.to_device(self.members)
+        return partial_cross_entropy(scores, labels, members, weights=weights, label_smoothing=smoothing)
 
     @property
     def leads(self) -> bool:

@@ -45,3 +45,44 @@ def cross_entropy(
     if not len(known):
         return total
     return total / (len(known) if weights is None else weights[known].sum())
+
+
+def partial_cross_entropy(
+    scores: Tensor,
+    labels: Tensor,
+    members: Tensor,
+    *,
+    weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """The mean over known pixels of -log of the probability of all classes that a label allows.
+
+    NLL+ of Bevandić et al. 2021 (arXiv 2108.11224): logsumexp over all classes less logsumexp over the
+    allowed ones, per pixel, then the mean. Where a label allows one class this is the cross entropy.
+
+    Args:
+        scores: logits float [N,C,h,w], enlarged bilinearly to the labels' size.
+        labels: int64 [N,H,W], numbers of sets, 255 = void; numbers below C are the classes.
+        members: bool [numbers, C], which classes each number allows (`LabelSets.members`).
+        weights: float32 [C]; a pixel counts as much as the mean weight of its allowed classes.
+        label_smoothing: as in `cross_entropy`, for labels of one class only.
+    """
+    classes = members.shape[1]
+    several = (labels != VOID) & (labels >= classes)  # [N, H, W]
+    enlarged = functional.interpolate(scores.float(), labels.shape[1:], mode="bilinear")  # [N, C, H, W]
+    total = functional.cross_entropy(
+        enlarged,
+        labels.masked_fill(several, VOID),
+        weights,
+        ignore_index=VOID,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    weights = scores.new_ones(classes, dtype=torch.float32) if weights is None else weights
+    allowed = members.float()
+    importance = (allowed @ weights) / allowed.sum(1).clamp(min=1)  # [numbers], 0 for void
+    sets = labels[several]  # [P]
+    chosen = enlarged.permute(0, 2, 3, 1)[several]  # [P, C]
+    possible = chosen.masked_fill(~members[sets], -torch.inf).logsumexp(1)
+    total = total + (importance[sets] * (chosen.logsumexp(1) - possible)).sum()
+    return total / importance[labels].sum().clamp(min=torch.finfo(torch.float32).tiny)
