@@ -56,7 +56,7 @@ class Agreement:
             )
         if not np.isfinite(truth).all():
             raise InputError(
-                "the network's scores are not finite: fit it again, perhaps in another precision"
+                f"{truths}'s scores are not finite: the network needs other weights or another precision"
             )
         if not np.isfinite(scores).all():
             raise BackendError(
@@ -79,7 +79,7 @@ def refuse_disagreement(
     """Raise BackendError when the agreement is below the level of the precision; `truths` names the other."""
     most, least = MOST_DIFFERENCE[precision], LEAST_EQUAL[precision]
     if agreement.share > most or agreement.equal < least:
-        repair = "try other versions of torch and onnxruntime" if precision == "float32" else "use fp32"
+        repair = "use fp32" if precision != "float32" else "try another version of onnxruntime"
         raise BackendError(
             f"onnxruntime and {truths} disagree: scores differ by {100 * agreement.share:.3g} % of their "
             f"range ({100 * most:g} % are allowed), {100 * agreement.equal:.2f} % of pixels get the same "

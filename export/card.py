@@ -53,7 +53,7 @@ def _opening(draft: Draft) -> list[str]:
     return [
         f"# {_text(draft.name)}",
         "",
-        f"A network for semantic segmentation of driving scenes: an RGB image to one of {len(space)} classes "
+        f"A network for semantic segmentation: an RGB image to one of {len(space)} classes "
         f"of the label space `{_text(space.name)}` for each pixel. Generated with the bundle; `bundle.json` "
         "has the same facts for machines, and `bundle.sha256` vouches for both.",
         "",
@@ -152,8 +152,9 @@ def _metrics(draft: Draft, evaluations: Sequence[RecordedEvaluation]) -> list[st
 def _limits(draft: Draft, evaluations: Sequence[RecordedEvaluation]) -> list[str]:
     known = ", ".join(f"{_text(one.data)} {_text(one.split)}" for one in evaluations)
     limits = [
-        f"It was scored on {known} and nowhere else: other places, weather, light, cameras and mountings are "
-        "untested."
+        f"The scores above were measured on {known} and nowhere else, with the bundles named there. That "
+        "those hold this network is the exporter's word. Other places, weather, light, cameras and mountings "
+        "are untested."
         if known
         else "No score on labelled images is recorded here: nothing is known about how good its answers are.",
         "It has not been assessed for safety, and what it never saw gets one of its classes all the same."

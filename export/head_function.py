@@ -12,9 +12,14 @@ the end of the main graph, because a function may not hold UINT8.
 import onnx
 from onnx import TensorProto, helper
 
+from lsu.runtime.errors import InputError
+
 from .head_plugin import DOMAIN, batch_and_channels
 
-_OPSETS = f'<domain: "{DOMAIN}", opset_import: ["" : 18]>'
+LOWEST_OPSET = 13
+"""Of the functions: Unsqueeze and ReduceSum take their axes as inputs since then."""
+OPSET = 18
+"""Of the functions where no model asks for another."""
 
 # ONNX Resize "half_pixel" is torch's align_corners=False for a given size. A sample that is not finite
 # makes every pixel in which it has weight NaN or infinite.
@@ -47,21 +52,19 @@ _CHOOSE = """
    best = ArgMax <axis = 1, keepdims = 0, select_last_index = 0> (running)
    winner = Cast <to = 6> (best)
    candidates = Cast <to = 6> (candidate)
-   most = ReduceMax <keepdims = 0> (candidates, axis)
-   any = Greater (most, nothing)
+   number = ReduceSum <keepdims = 0> (candidates, axis)
+   any = Greater (number, nothing)
    classes = Where (any, winner, void)
 """
 
-_FREE = f"""{_OPSETS}
-FreeArgmax (scores, size) => (classes) {{
+_FREE = f"""FreeArgmax (scores, size) => (classes) {{
    {_ENLARGE}
    candidate = Identity (finite)
    {_CHOOSE}
 }}"""
 
 # A label that allows one class gets it whatever the scores, also when they are not finite.
-_CONSTRAINED = f"""{_OPSETS}
-ConstrainedArgmax (scores, size, allowed, labels) => (classes) {{
+_CONSTRAINED = f"""ConstrainedArgmax (scores, size, allowed, labels) => (classes) {{
    {_ENLARGE}
    one = Constant <value = int32 {{1}}> ()
    last = Constant <value = int64[1] {{1}}> ()
@@ -78,15 +81,19 @@ ConstrainedArgmax (scores, size, allowed, labels) => (classes) {{
 }}"""
 
 
-def head_functions() -> list[onnx.FunctionProto]:
+def head_functions(opset: int = OPSET) -> list[onnx.FunctionProto]:
     """`lsu::ConstrainedArgmax` and `lsu::FreeArgmax`.
 
     ConstrainedArgmax(scores FLOAT or FLOAT16 [N,C,h,w], size INT64 [2], allowed BOOL [L,C], labels INT32
     [N,H,W]) gives INT32 [N,H,W]: the best class that row `labels` of `allowed` holds, ties to the lowest
     id, 255 where there is none. `allowed` needs a row for each label that occurs: 256 rows where void
     labels, 255, do. FreeArgmax(scores, size) allows all classes. `size` is (H, W) of what the scores cover.
+
+    Args:
+        opset: that of the model, from `LOWEST_OPSET` on: a model and its functions speak the same one.
     """
-    return [onnx.parser.parse_function(text) for text in (_CONSTRAINED, _FREE)]
+    about = f'<domain: "{DOMAIN}", opset_import: ["" : {opset}]>\n'
+    return [onnx.parser.parse_function(about + text) for text in (_CONSTRAINED, _FREE)]
 
 
 def with_head(model: bytes, *, void_channel: int | None = None) -> bytes:
@@ -101,11 +108,20 @@ def with_head(model: bytes, *, void_channel: int | None = None) -> bytes:
         void_channel: the channel whose win is written as 255.
 
     Raises:
-        InputError: the model has no output `scores` of known channels.
+        InputError: the model has no output `scores` of known channels, an opset below `LOWEST_OPSET`, or
+            functions of the domain `lsu`.
     """
     proto = onnx.load_from_string(model)
     number, channels = batch_and_channels(proto)
+    opset = max(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset < LOWEST_OPSET:
+        raise InputError(
+            f"the head needs opset {LOWEST_OPSET} or newer, the network has {opset}: export it with "
+            f"{LOWEST_OPSET}, or take --head scores or plugin"
+        )
     area = [number, "canvas_height", "canvas_width"]
+    if any(function.domain == DOMAIN for function in proto.functions):
+        raise InputError(f"the network has functions of the domain {DOMAIN} already: take --head scores")
     graph = proto.graph
     graph.input.extend(
         [
@@ -120,7 +136,7 @@ def with_head(model: bytes, *, void_channel: int | None = None) -> bytes:
     ):
         graph.node.extend(_head_nodes(function, inputs, output, void_channel))
         graph.output.append(helper.make_tensor_value_info(output, TensorProto.UINT8, area))
-    proto.functions.extend(head_functions())
+    proto.functions.extend(head_functions(opset))
     proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString(deterministic=True))

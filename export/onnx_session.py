@@ -19,7 +19,7 @@ def session_from_model(model: bytes, what: str = "the exported network") -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, and told once
         options.intra_op_num_threads = len(os.sched_getaffinity(0))
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except ImportError as error:

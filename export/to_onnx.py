@@ -57,7 +57,7 @@ class Options:
             was fixed and is dynamic now.
         head: which head a second ONNX file has.
         precision: of the weights and of the arithmetic between normalisation and scores.
-        name: the bundle's name; None takes the checkpoint's file name.
+        name: the bundle's name; None takes the checkpoint's file name, or its folder's for `checkpoint`.
         golden: images uint8 [H,W,3] RGB for the golden frames; without any, patterns are drawn.
         evaluations: scores for the model card.
     """
@@ -94,7 +94,7 @@ def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | No
     models, measured_of_head = head_models(model, spec, options.head, images)
     config = checkpoint.config.network
     draft = Draft(
-        name=options.name or checkpoint_path.stem,
+        name=options.name or _name_of(checkpoint_path),
         spec=spec,
         models=models,
         golden=tuple(_golden(network, spec, image) for image in images),
@@ -158,6 +158,11 @@ def _spec_for(spec: ModelSpec, options: Options) -> ModelSpec:
 def _free_sides(spec: ModelSpec) -> tuple[dict[int, Any]]:
     sides = (spec.multiple * torch.export.Dim(name) for name in ("h", "w"))
     return (dict(enumerate([torch.export.Dim("n"), *sides])),)
+
+
+def _name_of(path: Path) -> str:
+    """The file's name, or its folder's: `lsu fit` calls every checkpoint `checkpoint.safetensors`."""
+    return path.absolute().parent.name if path.stem == "checkpoint" else path.stem
 
 
 def _golden(network: nn.Module, spec: ModelSpec, image: npt.NDArray[np.uint8]) -> GoldenFrame:

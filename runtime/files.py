@@ -140,11 +140,13 @@ def toml_value(text: str) -> object:
 
 
 def refuse_blocked(path: Path) -> None:
-    """Raise InputError when a folder above `path` is in truth a file, so that it could never be written."""
+    """Raise InputError when `path` can never be written: a folder above is in truth a file, or read-only."""
     for parent in path.parents:
         if parent.exists():
             if not parent.is_dir():
                 raise InputError(f"{path}: {parent} is not a folder: choose another place")
+            if not os.access(parent, os.W_OK | os.X_OK):
+                raise InputError(f"{path}: {parent} cannot be written to: choose another place")
             return
 
 
@@ -174,6 +176,14 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
+
+
+def left_by_a_kill(path: Path) -> bool:
+    """Whether the name is that of a file or folder that `write_atomically` or `write_folder` never finished.
+
+    The reader of a folder that is written to later passes these over: nothing in them was ever in force.
+    """
+    return path.name.startswith(".") and path.suffix == ".part"
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ pixels (CV_IO_MAX_IMAGE_PIXELS).
 
 import struct
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 
@@ -19,6 +20,21 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that start a frame, SOF0 to SOF15 (ITU-T T.81, table B.1)."""
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length: TEM, RST0 to RST7, SOI."""
+
+
+def size_from_numbers(height: Any, width: Any) -> tuple[int, int]:
+    """The (H, W) of an image that a table describes.
+
+    Raises:
+        ValueError: not two numbers, or not 1 to `MOST_PIXELS` pixels.
+    """
+    try:
+        size = (int(height), int(width))
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{width!r} x {height!r} is no size of an image") from error
+    if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"the image is {size[1]}x{size[0]} pixels; 1 to {MOST_PIXELS:,} are read")
+    return size
 
 
 def refuse_large(data: bytes, path: Path) -> None:

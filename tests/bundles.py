@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lsu.export.head_function import with_head
 from lsu.runtime.bundles.bundle import Bundle, Draft, write_bundle
 from lsu.runtime.bundles.golden import GoldenFrame
 from lsu.runtime.files import digest_of
@@ -94,6 +95,22 @@ def tiny_draft(spec: ModelSpec = SPEC, **changes: Any) -> Draft:
 def tiny_bundle(path: Path, spec: ModelSpec = SPEC, **changes: Any) -> Bundle:
     """The draft, written."""
     return write_bundle(path, tiny_draft(spec, **changes))
+
+
+def function_bundle(path: Path, spec: ModelSpec = SPEC, *, wrong: bool = False) -> Bundle:
+    """A tiny bundle with the portable head; `wrong` mixes up its classes."""
+    model = tiny_model(spec.channels)
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    if wrong:
+        (tensor,) = other.graph.initializer
+        swapped = np.roll(numpy_helper.to_array(tensor), 1, axis=0)
+        tensor.CopyFrom(numpy_helper.from_array(swapped, tensor.name))
+    models = {
+        "model.onnx": model.SerializeToString(),
+        "model_with_head.onnx": with_head(other.SerializeToString(), void_channel=spec.void_channel),
+    }
+    return tiny_bundle(path, spec, models=models, head="function")
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:

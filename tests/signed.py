@@ -6,14 +6,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from bundles import rewrite, tiny_bundle
 
 from lsu.export.sign import SigningKey, sign_bundle, write_key_pair
 from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.bundles.engine_manifest import EngineManifest, SizeRange
-from lsu.runtime.bundles.stored_engine import StoredEngine, write_engine
+from lsu.runtime.bundles.stored_engine import StoredEngine, engines_of, write_engine
 from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.cli import application
+from lsu.runtime.errors import InputError
 from lsu.runtime.files import digest_of
 
 PLAN = bytes(range(256)) * 8
@@ -98,3 +100,19 @@ def replaced(name: str, data: bytes, path: Path = Path("b")) -> None:
     (path / name).write_bytes(data)
     rewrite(path, lambda t: t["files"].update({name: digest_of(data)}))
     resign(path)
+
+
+def open_all(path: Path, trust: Trust) -> tuple[StoredEngine, ...]:
+    """Everything in a bundle, read and verified; its engines."""
+    engines = engines_of(Bundle.open(path, trust=trust))
+    for engine in engines:
+        engine.read_plan()
+    return engines
+
+
+def refusal(path: Path, trust: Trust) -> str:
+    """The one line with which a bundle or its engine is refused."""
+    with pytest.raises(InputError) as caught:
+        open_all(path, trust)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

@@ -145,6 +145,41 @@ def test_an_adopted_network_takes_a_head_too(tmp_path: Path, head: str) -> None:
     assert ("model_with_head.onnx" in bundle.manifest.files) == (head == "function")
 
 
+@pytest.mark.parametrize("opset", [13, 17, 20, 21])
+def test_the_head_speaks_the_opset_of_the_network(tmp_path: Path, opset: int) -> None:
+    bundle = adopted(foreign(opset=opset), tmp_path, head="function")
+    assert bundle.manifest.verification["equal_classes_of_heads"] == 1.0
+    proto = onnx.load_from_string(bundle.read("model_with_head.onnx"))
+    assert {entry.version for f in proto.functions for entry in f.opset_import} == {opset}
+
+
+def test_functions_of_the_network_stay_and_never_meet_the_heads(tmp_path: Path) -> None:
+    model, image = foreign(opset=18), noise(24, 32)
+    model.functions.append(
+        onnx.parser.parse_function(
+            '<domain: "own", opset_import: ["": 18]> Same (x) => (y) {y = Identity (x)}'
+        )
+    )
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    model.graph.node.append(helper.make_node("Same", ["out"], ["again"], domain="own"))
+    model.graph.output[0].name = "again"
+    bundle = adopted(model, tmp_path, head="function")
+    np.testing.assert_allclose(scores_of(bundle, image), tiny_scores(image), rtol=1e-4, atol=1e-2)
+    (second := tmp_path / "second").mkdir()
+    model.functions[0].domain = model.opset_import[-1].domain = model.graph.node[-1].domain = "lsu"
+    with pytest.raises(InputError, match="functions of the domain lsu already: take --head scores"):
+        adopted(model, second, head="function")
+
+
+def test_weights_that_are_inputs_too_become_constants(tmp_path: Path) -> None:
+    model, image = foreign(), noise(24, 32)
+    (filters,) = model.graph.initializer
+    model.graph.input.append(helper.make_tensor_value_info(filters.name, TensorProto.FLOAT, filters.dims))
+    bundle = adopted(model, tmp_path)
+    np.testing.assert_allclose(scores_of(bundle, image), tiny_scores(image), rtol=1e-4, atol=1e-2)
+    assert [value.name for value in onnx.load_from_string(bundle.read_model()).graph.input] == ["image"]
+
+
 def test_the_command_says_what_was_found(tmp_path: Path) -> None:
     path = save(foreign(11), tmp_path / "net.onnx")
     common = [str(path), "-o", str(tmp_path / "b"), "--label-space", "camvid11"]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -230,6 +231,38 @@ def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
         os.kill(running._process.pid, signal.SIGKILL)
         with pytest.raises(BackendError, match="b: its process died with exit code -9"):
             running.asked("block")
+
+
+def test_who_fails_on_the_way_is_named_and_the_others_are_measured_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Running.asked
+
+    def killed(self: Running, command: str) -> object:
+        if self.job.name in failing and self.times:
+            os.kill(self._process.pid, signal.SIGKILL)
+        return asked(self, command)
+
+    monkeypatch.setattr(Running, "asked", killed)
+    path = tiny_bundle(tmp_path / "b").path
+    jobs = [Job(name, path, "onnxruntime", (PICTURE,), warm_up=0) for name in ("a", "b")]
+    failing, blocks = {"a"}, []
+    result = bench(jobs, repeats=3, on_block=lambda: blocks.append(1))
+    assert [(entry.job.name, entry.frames) for entry in result.measured] == [("b", 3)]
+    ((name, reason),) = result.absent
+    assert (name, len(blocks)) == ("a", 5)  # the failed one counts, the one after it not
+    assert reason.startswith("failed in block 2: a: its process died with exit code -9")
+    failing = {"a", "b"}
+    with pytest.raises(BackendError, match="b: failed in block 2: .*; a: failed in block 2: "):
+        bench(jobs, repeats=3)
+
+
+def test_a_process_whose_parent_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+    job = Job("b", tiny_bundle(tmp_path / "b").path, "onnxruntime", (PICTURE,), warm_up=0)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send("block")
+    ours.close()  # what it says of itself has no reader any more
+    bench_worker.serve(theirs, job)
 
 
 def test_a_bad_image_is_told_by_the_parent_and_no_process_stays(tmp_path: Path) -> None:

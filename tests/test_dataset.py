@@ -317,3 +317,10 @@ def test_a_picture_of_impossible_size_is_refused() -> None:
 def test_a_catalogue_data_set_needs_a_root() -> None:
     with pytest.raises(InputError, match="needs its folder: add --root DIR"):
         Dataset.load("camvid11")
+
+
+def test_a_folder_without_a_dataset_toml_is_told_what_it_lacks(tmp_path) -> None:
+    with pytest.raises(
+        InputError, match=f"{tmp_path} holds no dataset.toml: write one, or name a set of the"
+    ):
+        Dataset.load(tmp_path)

@@ -22,7 +22,7 @@ from lsu.export import cli, to_onnx
 from lsu.export.drawn import drawn_frames
 from lsu.export.graph import DeployedNetwork
 from lsu.export.head_models import prove_head
-from lsu.export.to_onnx import Options, export_checkpoint, onnx_from_network
+from lsu.export.to_onnx import Options, _name_of, export_checkpoint, onnx_from_network
 from lsu.runtime.bundles.bundle import Bundle
 from lsu.runtime.engines import engine_for
 from lsu.runtime.errors import BackendError, InputError
@@ -51,6 +51,11 @@ def fixed_bundle(checkpoint_path: Path) -> Bundle:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints give the network in small, for tests of what is around the exporter."""
     monkeypatch.setattr(Checkpoint, "network", lambda _: Resizing())
+
+
+def test_a_bundle_is_named_after_its_checkpoint_or_the_folder_of_one() -> None:
+    assert _name_of(Path("runs/town/checkpoint.safetensors")) == "town"
+    assert _name_of(Path("runs/town.safetensors")) == "town"
 
 
 def test_a_real_network_gives_a_bundle_that_equals_torch(fixed_bundle: Bundle, checkpoint_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_scores_that_are_not_finite_are_refused() -> None:
     model = onnx_from_network(network, FIXED)
     with torch.no_grad():
         network.network.last.bias[0] = torch.nan  # type: ignore[union-attr,index]
-    with pytest.raises(InputError, match="not finite: fit it again"):
+    with pytest.raises(InputError, match="torch's scores are not finite: the network needs other weights"):
         compare(model, network, [noise(1, 64, 96)])
     with pytest.raises(BackendError, match="onnxruntime's scores are not finite"):
         compare(onnx_from_network(network, FIXED), deployed(), [noise(1, 64, 96)])

@@ -8,17 +8,20 @@ import onnx
 import pytest
 from bundles import TOWN, noise, tiny_scores
 from foreign_networks import PLAIN, adopted, foreign, scores_of
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from lsu.export.adoption.adopt import Adoption, adopt
 from lsu.export.adoption.foreign_model import ForeignInput, precision_of
 from lsu.export.adoption.foreign_scores import kind_of
-from lsu.runtime.errors import InputError
+from lsu.runtime.errors import BackendError, InputError
 
 ARGMAX = helper.make_node("ArgMax", ["logits"], ["ids"], axis=1, keepdims=0)
 SOFTMAX = helper.make_node("Softmax", ["logits"], ["out"], axis=1)
 COPY = helper.make_node("Mul", ["logits", "logits"], ["second"])
 ALSO = helper.make_node("Identity", ["logits"], ["first"])
+LAST = helper.make_node("Transpose", ["logits"], ["out"], perm=[0, 2, 3, 1])
+TWICE = helper.make_node("Concat", ["logits", "logits"], ["out"], axis=0)
+FIRST = helper.make_node("ReduceMean", ["logits"], ["out"], axes=[0])
 FLAT = helper.make_node("Flatten", ["logits"], ["out"])
 IDS = (("ids", TensorProto.INT64, 3),)
 PAIR = (("first", TensorProto.FLOAT, 4), ("second", TensorProto.FLOAT, 4))
@@ -56,9 +59,26 @@ def test_of_several_outputs_one_must_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "choices", "message"),
     [
-        (foreign(5), {}, r"\[1, 5, .*float \[1, 3, h, w\] is needed for the 3 classes of town: name another"),
-        (foreign(4), {}, "one channel more than classes; if the last one means void, add --void-channel"),
-        (foreign(3), {"void_channel": True}, r"\[1, 3, .*float \[1, 4, h, w\] is needed"),
+        (
+            foreign(5),
+            {},
+            r"\[1, 5, .*float \[1, 3, h, w\] is needed: for the 3 classes of town, name another",
+        ),
+        (foreign(4), {}, "one channel more than classes, if the last one means void, add --void-channel"),
+        (
+            foreign(3),
+            {"void_channel": True},
+            r"\[1, 3, .*float \[1, 4, h, w\] is needed: one channel for each class, leave out --void-channel",
+        ),
+        (foreign(tail=(LAST,)), {}, "the classes come last, export it with them before h and w"),
+        (
+            foreign(tail=(TWICE,)),
+            {},
+            r"out is float32 \[2, 3, .*for one image; float \[1, 3, h, w\] is needed",
+        ),
+        (foreign(tail=(FIRST,)), {}, "gives scores of 1 images for 2: fix its size with --size HxW"),
+        (foreign(), {"size": (0, 64)}, "size 0x64: H and W must be above 0"),
+        (foreign(opset=12), {"head": "function"}, "the head needs opset 13 or newer, the network has 12"),
         (
             foreign(tail=(FLAT,), outputs=(("out", TensorProto.FLOAT, 2),)),
             {},
@@ -72,6 +92,7 @@ def test_of_several_outputs_one_must_be_named(tmp_path: Path) -> None:
             "which extent holds the colours is not plain: add --layout",
         ),
         (foreign(shape=("b", 3, "h", 3)), {}, r"\[free, 3, free, 3\]: which extent holds the colours"),
+        (foreign(shape=("b", 4, "h", 8)), {}, "none of its extents is 3; red, green and blue are needed"),
         (foreign(shape=("b", 1, "h", "w")), {"layout": "NCHW"}, "1 channels as NCHW; 3 are needed"),
         (foreign(shape=(1, 3, 16, "w")), {}, r"takes 16xany \(HxW\), half free: fix it with --size HxW"),
     ],
@@ -119,3 +140,20 @@ def test_the_precision_is_that_of_most_weights() -> None:
     quantised = foreign()
     quantised.graph.node.append(helper.make_node("DequantizeLinear", ["a", "b"], ["c"]))
     assert precision_of(quantised) == "int8"
+    quantised.graph.node[-1].op_type = "DynamicQuantizeLinear"
+    assert precision_of(quantised) == "int8"
+
+
+def test_weights_that_are_constants_count_too() -> None:
+    model = foreign(kind=TensorProto.FLOAT16)
+    weights = model.graph.initializer.pop()
+    model.graph.node.insert(0, helper.make_node("Constant", [], [weights.name], value=weights))
+    assert precision_of(model) == "float16"
+
+
+def test_a_network_of_one_hidden_size_is_told_how_to_fix_it(tmp_path: Path) -> None:
+    baked = helper.make_node("Add", ["logits", "once"], ["out"])
+    model = foreign(tail=(baked,))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 3, 5, 7), np.float32), "once"))
+    with pytest.raises(BackendError, match="cannot run net.onnx .*; if it takes no such size, fix one with"):
+        adopted(model, tmp_path)

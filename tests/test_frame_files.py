@@ -116,6 +116,26 @@ def test_a_list_names_frames_by_key_or_by_path(tmp_path, line) -> None:
     assert keys(dataset) == ["d/a"]
 
 
+def test_a_list_may_name_whole_paths(tmp_path) -> None:
+    root = files(tmp_path / "r", "i/a.jpg", "i/b.jpg")
+    (root / "l.txt").write_text(f"{root}/i/a.jpg\n")
+    assert keys(described(root, images="i/*.jpg", frames="l.txt")) == ["a"]
+
+
+def test_a_list_is_understood_below_a_root_with_two_dots(tmp_path) -> None:
+    root = files(tmp_path / "r", "i/a.jpg", "i/b.jpg")
+    (root / "l.txt").write_text("i/b.jpg\n")
+    described(root, images="i/*.jpg", frames="l.txt")
+    assert keys(Dataset.load(tmp_path / "described", root / "i" / "..")) == ["b"]
+
+
+def test_an_empty_list_is_refused(tmp_path) -> None:
+    root = files(tmp_path / "r", "i/a.jpg")
+    (root / "l.txt").write_text("\n\n")
+    message = refusal(described(root, images="i/*.jpg", frames="l.txt"))
+    assert message.endswith(f"the list of frames {root}/l.txt is empty")
+
+
 def test_a_table_of_frames_has_a_header(tmp_path) -> None:
     root = files(tmp_path / "r", "i/a.jpg", "i/b.jpg")
     (root / "one.csv").write_text("id,path\n1,i/b.jpg\n")

@@ -82,8 +82,32 @@ def test_an_unknown_label_lists_the_near_ones(tmp_path) -> None:
         painted(tmp_path, box("carr", 0, 0, 1, 1))
 
 
+@pytest.mark.parametrize("corner", ["NaN", "Infinity", "-1e30", "2147483648"])
+def test_a_corner_that_is_no_pixel_is_refused(tmp_path, corner) -> None:
+    polygon = f'[{{"label": "car", "polygon": [[{corner}, 0], [1, 1], [0, 2]]}}]'
+    (tmp_path / "p.json").write_text(f'{{"imgHeight": 5, "imgWidth": 6, "objects": {polygon}}}')
+    with pytest.raises(InputError, match="p.json: not a file of polygons.*a corner of 'car' is no pixel"):
+        PolygonReader(NAMED).read(HERE, tmp_path / "p.json")
+
+
+def test_polygons_far_outside_are_cut_at_the_border(tmp_path) -> None:
+    far = 2.0**31 - 1000
+    assert painted(tmp_path, box("car", -far, -far, 1, far), size=(2, 3)) == [[1, 1, VOID]] * 2
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"imgHeight": 5, "imgWidth": 6, "objects": [{"label": 3}]}', "\x00"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"imgHeight": 5, "imgWidth": 6, "objects": [{"label": 3}]}',
+        "\x00",
+        "[" * 100_000,
+        '{"imgHeight": 20000, "imgWidth": 20000, "objects": []}',
+        '{"imgHeight": Infinity, "imgWidth": 6, "objects": []}',
+        '{"imgHeight": 0, "imgWidth": 6, "objects": []}',
+    ],
 )
 def test_a_file_that_holds_no_polygons_is_refused(tmp_path, text) -> None:
     (tmp_path / "p.json").write_text(text)
@@ -120,6 +144,12 @@ def test_segments_that_nobody_lists_are_refused(tmp_path) -> None:
         panoptic(tmp_path, (1, 20), name="b.png").read(HERE, tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("number", [-5, 1 << 24])
+def test_segment_numbers_that_no_pixel_can_hold_are_refused(tmp_path, number) -> None:
+    with pytest.raises(InputError, match=f"segment {number} is not of 0 to 16777215"):
+        panoptic(tmp_path, (number, 20))
+
+
 def test_panoptic_tables_that_cannot_be_used_are_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="category 5 is no id of label space 'named'"):
         panoptic(tmp_path, (1, 5))
@@ -127,6 +157,7 @@ def test_panoptic_tables_that_cannot_be_used_are_refused(tmp_path) -> None:
         ("{}", "the key 'annotations' is missing"),
         ("x", "not a file of"),
         ("[1]", "not a file of"),
+        ("[" * 100_000, "not a file of"),
     ):
         (tmp_path / "p.json").write_text(text)
         with pytest.raises(InputError, match=message):
@@ -202,6 +233,21 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path) -> None:
     reader = nuimages(tmp_path, ("object_ann", "a", "15"))
     with pytest.raises(InputError, match=r"a mask of a.jpg is damaged: its runs do not fill 2x2"):
         reader.read(tmp_path / "a.jpg", tmp_path)
+    for size in ([2, 3], [1, 2]):
+        entry = {"token": "t", "sample_data_token": "d", "category_token": "car"}
+        (tmp_path / "object_ann.json").write_text(
+            json.dumps([entry | {"mask": {"size": size, "counts": "MDQ="}}])
+        )
+        with pytest.raises(
+            InputError, match=r"a mask of a.jpg is \(.*the image \(2, 2\); they must be equal"
+        ):
+            NuImagesReader.load(tmp_path, tmp_path, NAMED).read(tmp_path / "a.jpg", tmp_path)
+    for size in ([-2, 2], [20_000, 20_000], [2, None]):
+        (tmp_path / "object_ann.json").write_text(
+            json.dumps([entry | {"mask": {"size": size, "counts": "MDQ="}}])
+        )
+        with pytest.raises(InputError, match="not the tables of nuImages: ValueError"):
+            NuImagesReader.load(tmp_path, tmp_path, NAMED)
     (tmp_path / "object_ann.json").write_text('[{"token": "t"}]')
     with pytest.raises(InputError, match="the tables lack 'mask'"):
         NuImagesReader.load(tmp_path, tmp_path, NAMED)

@@ -132,13 +132,22 @@ class _Original:
     def outputs(self, batch: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
         """All outputs by name for images uint8 [N,H,W,3] RGB."""
         feed = {self._source.name: self._preparation.applied(batch, self._source)}
-        answers = outputs_of(self._session, None, feed, self._what)
+        try:
+            answers = outputs_of(self._session, None, feed, self._what)
+        except BackendError as error:
+            if None not in (self._source.height, self._source.width):
+                raise
+            raise BackendError(
+                f"{error}; if it takes no such size, fix one with --size HxW or say its --multiple"
+            ) from error
         return {name: np.asarray(answer) for name, answer in zip(self._names, answers, strict=True)}
 
 
 def _spec_for(source: ForeignInput, adoption: Adoption) -> ModelSpec:
     sides = (source.height, source.width)
     size = adoption.size
+    if size is not None and min(size) < 1:
+        raise InputError(f"size {size[0]}x{size[1]}: H and W must be above 0")
     if size is not None and any(side not in (None, wanted) for side, wanted in zip(sides, size, strict=True)):
         raise InputError(
             f"size {size[0]}x{size[1]}: the network takes {_side(sides[0])}x{_side(sides[1])} only"
@@ -181,6 +190,11 @@ def _compared(
     session = session_from_model(model, "the adopted network")
     result = Agreement()
     for batch, truth in zip(batches, truths, strict=True):
+        if len(truth) != len(batch):
+            raise InputError(
+                f"the network gives scores of {len(truth)} images for {len(batch)}: fix its size with --size "
+                "HxW, then it is given one image at a time"
+            )
         (ours,) = outputs_of(session, ["scores"], {"image": batch}, "the adopted network")
         for scores, expected in zip(ours, truth.astype(np.float32), strict=True):
             result = result.with_image(scores, expected, batch.shape[1:3], "the adopted file")

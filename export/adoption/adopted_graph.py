@@ -78,6 +78,9 @@ def adopted_graph(
         preparation: what stands between the pixels and its input.
         spec: the contract of the result; a size makes it fixed, for one image.
         scores: what is to come out.
+
+    Returns:
+        the model; initialisers that were inputs too are constants in it, so that runtimes can fold them.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -88,13 +91,11 @@ def adopted_graph(
         _rename(inner, {source.name: entry})
     if nodes:
         nodes[-1].output[0] = entry
-    weights = [value for value in graph.input if value.name in {t.name for t in graph.initializer}]
     free = source.batch is None and spec.size is None
     number: int | str = "n" if free else 1
     height, width = spec.size or ("height", "width")
     del graph.input[:], graph.output[:], graph.value_info[:], graph.quantization_annotation[:]
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.UINT8, [number, height, width, 3]))
-    graph.input.extend(weights)
     graph.initializer.extend(tensors)
     body = [*nodes, *graph.node]
     body.append(helper.make_node("Cast", [_PREFIX + scores.name], ["scores"], to=TensorProto.FLOAT))

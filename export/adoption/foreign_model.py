@@ -19,6 +19,8 @@ TYPES = {TensorProto.UINT8: "uint8", TensorProto.FLOAT: "float32", TensorProto.F
 LOWEST_OPSET = 9
 """The lowest opset of TensorRT's parser (onnx-tensorrt, docs/operators.md: opset 9 and later)."""
 
+_QUANTISING = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+
 
 @dataclass(frozen=True)
 class ForeignInput:
@@ -98,11 +100,15 @@ def read_foreign(path: Path) -> tuple[onnx.ModelProto, bytes]:
 
 
 def precision_of(model: onnx.ModelProto) -> Literal["float32", "float16", "int8"]:
-    """What most of the weights are; `int8` where the graph quantises."""
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node):
+    """What most of the weights are, initialisers or constants; `int8` where the graph quantises."""
+    nodes = [node for graph in graphs_of(model.graph) for node in graph.node]
+    if any(node.op_type in _QUANTISING for node in nodes):
         return "int8"
+    constants = (
+        a.t for node in nodes if node.op_type == "Constant" for a in node.attribute if a.name == "value"
+    )
     sizes = dict.fromkeys(TYPES, 0)
-    for tensor in model.graph.initializer:
+    for tensor in (*model.graph.initializer, *constants):
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += prod(tensor.dims)
     return "float16" if sizes[TensorProto.FLOAT16] > sizes[TensorProto.FLOAT] else "float32"
@@ -118,6 +124,8 @@ def graphs_of(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
 
 
 def _layout_of(dims: list[int | None], shown: str) -> Layout:
+    if not {3, None} & {dims[1], dims[3]}:
+        raise InputError(f"{shown}: none of its extents is 3; red, green and blue are needed")
     if (dims[1] == 3) == (dims[3] == 3):
         raise InputError(f"{shown}: which extent holds the colours is not plain: add --layout NCHW or NHWC")
     return "NCHW" if dims[1] == 3 else "NHWC"

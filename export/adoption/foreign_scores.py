@@ -98,18 +98,27 @@ def kind_of(samples: Sequence[npt.NDArray[Any]], asked: ScoreKind | None) -> Sco
 
 def _fault_of(name: str, value: npt.NDArray[Any], spec: ModelSpec, image: Size) -> str:
     """Why an output is not the scores, empty if it can be."""
-    shown, classes = f"output {name} is {value.dtype} {list(value.shape)}", len(spec.label_space)
+    shown = f"output {name} is {value.dtype} {list(value.shape)}"
     needed = f"float [1, {spec.channels}, h, w] is needed"
     if value.dtype.kind in "iub":
         return f"{shown}: classes already chosen; name the scores before the ArgMax with --scores TENSOR"
-    if value.ndim != 4:
-        return f"{shown}; {needed}"
-    if value.shape[1] == classes + 1 != spec.channels:
-        return f"{shown}: one channel more than classes; if the last one means void, add --void-channel"
+    if value.ndim != 4 or value.shape[0] != 1:
+        return f"{shown} for one image; {needed}"
     if value.shape[1] != spec.channels:
-        space = spec.label_space.name
-        return f"{shown}; {needed} for the {classes} classes of {space}: name another --label-space"
+        return f"{shown}; {needed}: {_repair_of(value.shape, spec)}"
     tall, wide = value.shape[2] / image[0], value.shape[3] / image[1]
     if abs(tall - wide) > 0.1 * max(tall, wide):
         return f"{shown} for an image of {image[0]}x{image[1]} (HxW): h and w do not cover it; {needed}"
     return ""
+
+
+def _repair_of(shape: tuple[int, ...], spec: ModelSpec) -> str:
+    """What to do about scores of another number of channels."""
+    channels, classes = shape[1], len(spec.label_space)
+    if shape[3] == spec.channels:
+        return "the classes come last, export it with them before h and w"
+    if channels == classes:
+        return "one channel for each class, leave out --void-channel"
+    if channels == classes + 1:
+        return "one channel more than classes, if the last one means void, add --void-channel"
+    return f"for the {classes} classes of {spec.label_space.name}, name another --label-space"

@@ -70,7 +70,7 @@ class Benchmark:
 
     Attributes:
         measured: who ran.
-        absent: name and reason of who could not.
+        absent: name and reason of who could not, or failed on the way; its times are dropped.
         repeats: blocks of each.
         warm_up: untimed runs of each before its first block.
         machine: where; its clocks are those before the run.
@@ -107,7 +107,7 @@ def bench(jobs: Sequence[Job], *, repeats: int, on_block: Callable[[], object] =
 
     Raises:
         InputError: no jobs, two of one name, or nothing to repeat.
-        BackendError: none can run here, or one died.
+        BackendError: none can run here, or all failed on the way.
     """
     names = [job.name for job in jobs]
     if not jobs or len(set(names)) != len(names) or repeats < 1:
@@ -122,14 +122,24 @@ def bench(jobs: Sequence[Job], *, repeats: int, on_block: Callable[[], object] =
             except LsuError as error:
                 absent.append((job.name, str(error)))
         if not running:
-            raise BackendError("; ".join(f"{name}: {reason}" for name, reason in absent))
+            raise _nobody(absent)
         for turn in range(repeats):
-            for contender in running if turn % 2 == 0 else reversed(running):
+            for contender in running[:: 1 if turn % 2 == 0 else -1]:
                 time.sleep(PAUSE)
-                contender.times += contender.asked(BLOCK)
+                try:
+                    contender.times += contender.asked(BLOCK)
+                except LsuError as error:  # the others' hours are not lost with it
+                    running.remove(contender)
+                    absent.append((contender.job.name, f"failed in block {turn + 1}: {error}"))
                 on_block()
+        if not running:
+            raise _nobody(absent)
         measured = tuple(contender.measured() for contender in running)
     return Benchmark(measured, tuple(absent), repeats, jobs[0].warm_up, before, clocks())
+
+
+def _nobody(absent: Sequence[tuple[str, str]]) -> BackendError:
+    return BackendError("; ".join(f"{name}: {reason}" for name, reason in absent))
 
 
 class Running:

@@ -153,7 +153,7 @@ def serve(connection: Connection, job: Job) -> None:
         contender.close()
     except LsuError as error:
         connection.send(error)
-    except EOFError:
+    except (EOFError, ConnectionError):  # the parent is gone, or has no more use for this one
         return
 
 

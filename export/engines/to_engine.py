@@ -25,7 +25,7 @@ from lsu.runtime.bundles.manifest import MODEL, MODEL_WITH_PLUGIN
 from lsu.runtime.bundles.stored_engine import ENGINES, StoredEngine, refuse_existing_engine, write_engine
 from lsu.runtime.engines.tensorrt import this_platform
 from lsu.runtime.errors import InputError
-from lsu.runtime.files import digest_of
+from lsu.runtime.files import digest_of, refuse_blocked
 from lsu.runtime.model import placed
 
 from .builder_process import builder_answers
@@ -90,7 +90,7 @@ def build_engine(bundle: Bundle, options: EngineOptions, *, dry_run: bool = Fals
     """Build an engine and add it to the bundle; with `dry_run` parse the network and say what would be made.
 
     Raises:
-        InputError: the options do not go with the bundle, or an engine of this tag is there.
+        InputError: the options do not go with the bundle, it is read-only, or an engine of this tag is there.
         BackendError: the library is missing or failed, or its process died. Nothing is written then.
     """
     request, model = _request(bundle, options, dry_run=dry_run)
@@ -101,6 +101,8 @@ def build_engine(bundle: Bundle, options: EngineOptions, *, dry_run: bool = Fals
         facts = next(answers)
         tag = _tag(request, facts)
         refuse_existing_engine(bundle.path / ENGINES / tag)
+        if not dry_run:
+            refuse_blocked(bundle.path / ENGINES / tag)  # not after minutes of building
         built = next(answers)
     engine = None if dry_run else _stored(bundle, request, facts, built)
     return Plan(tag, request.sizes, facts, engine)

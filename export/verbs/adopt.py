@@ -91,7 +91,7 @@ def adopt(  # noqa: PLR0913 - the options of one command
         kind=kind,
         layout=layout,
         preparation=Preparation(_numbers("mean", mean), _numbers("std", std), scale, bgr),
-        size=None if size is None else size_from_text(size),
+        size=None if size is None else _fixed_size(size),
         multiple=multiple,
         fit=fit,
         pad_value=pad_value,
@@ -107,6 +107,12 @@ def adopt(  # noqa: PLR0913 - the options of one command
         "colours and normalisation are right, only `lsu evaluate` shows"
     )
     report(bundle, "adopted and compared with the original", json=json)
+
+
+def _fixed_size(text: str) -> tuple[int, int]:
+    if text == "dynamic":
+        raise InputError("--size dynamic: an adopted file keeps the sizes it has; leave it out, or give HxW")
+    return size_from_text(text)
 
 
 def _numbers(option: str, text: str | None) -> tuple[float, float, float] | None:

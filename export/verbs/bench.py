@@ -45,7 +45,7 @@ def bench(  # noqa: PLR0913 - the options of one command
     """Measure decode, fit, copies, engine and head of every bundle on every backend, in turns.
 
     Each runs in a process of its own. Copies are "-" where there are none, as on a CPU, or where the backend
-    does not tell them. Who cannot run here is listed with the reason, and the exit code is then 1.
+    does not tell them. Who cannot run here, or fails, is listed with the reason; the exit code is then 1.
 
     Example: [bold]lsu export bench town.bundle town16.bundle --repeats 20 --csv bench.csv[/bold]
     """
@@ -67,12 +67,12 @@ def bench(  # noqa: PLR0913 - the options of one command
     ]
     with progress("measuring", repeats * len(jobs)) as advance:
         result = measure(jobs, repeats=repeats, on_block=advance)
-    if csv is not None:
-        append_rows(csv, COLUMNS, rows_of(result, shlex.join(["lsu", *sys.argv[1:]])))
     if json:
         print_json(result.to_dict())
     else:
         _print(result)
+    if csv is not None:
+        append_rows(csv, COLUMNS, rows_of(result, shlex.join(["lsu", *sys.argv[1:]])))
     if result.absent:
         raise SystemExit(BELOW_LEVEL)
 

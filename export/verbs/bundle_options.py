@@ -33,7 +33,10 @@ FitOption = Annotated[
     ),
 ]
 GoldenOption = Annotated[
-    str | None, typer.Option(help="A dataset.toml whose images prove engines; else patterns are drawn.")
+    str | None,
+    typer.Option(
+        help="A dataset.toml or catalogue name whose images prove engines; else patterns are drawn."
+    ),
 ]
 SplitOption = Annotated[str, typer.Option(help="The split of --golden.")]
 RootOption = Annotated[Path | None, typer.Option(help="Where the data of --golden lies.")]
@@ -44,7 +47,10 @@ EvaluationOption = Annotated[
 OutputOption = Annotated[
     Path, typer.Option("--output", "-o", help="The bundle's folder; must not exist yet.")
 ]
-NameOption = Annotated[str | None, typer.Option(help="The bundle's name. \\[default: the file's]")]
+NameOption = Annotated[
+    str | None,
+    typer.Option(help="The bundle's name. \\[default: the file's; of checkpoint.safetensors its folder's]"),
+]
 
 
 def size_from_text(text: str) -> tuple[int, int]:

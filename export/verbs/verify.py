@@ -98,16 +98,16 @@ def verify(  # noqa: PLR0913 - the options of one command
     material = _material(opened, data, split, root, relation=relation, frames=frames)
     with progress("verifying", material.images) as advance:
         result = verify_bundle(opened, material, others, options, on_image=advance)
-    if output is not None:
-        write_report(output, result)
-        print_note(f"report: {output / 'report.html'}")
-    if csv is not None:
-        append_rows(csv, COLUMNS, rows_of(result, shlex.join(["lsu", *sys.argv[1:]])))
     document = result.to_dict()
     if json:
         print_json(document)
     else:
         _print(document)
+    if output is not None:
+        write_report(output, result)
+        print_note(f"report: {output / 'report.html'}")
+    if csv is not None:
+        append_rows(csv, COLUMNS, rows_of(result, shlex.join(["lsu", *sys.argv[1:]])))
     if not result.passed:
         raise SystemExit(BELOW_LEVEL)
 

@@ -12,7 +12,7 @@ from lsu.runtime.bundles.stored_engine import StoredEngine, engines_of
 from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.engines.ort import OnnxRuntimeEngine
 from lsu.runtime.engines.tensorrt import TensorRTEngine, fitting_engine
-from lsu.runtime.errors import LsuError
+from lsu.runtime.errors import BackendError
 from lsu.runtime.model import Engine
 
 from .answers import Backend, EngineBackend, FunctionBackend
@@ -75,10 +75,14 @@ class Roll:
         self.absent: list[Absent] = []
 
     def call(self, name: str, precision: Precision, make: Callable[[str], Backend]) -> None:
-        """Make a backend of that name; where the machine cannot, keep the reason."""
+        """Make a backend of that name; where the machine cannot, keep the reason.
+
+        Raises:
+            InputError: what it would be made of is wrong, which no other machine would mend.
+        """
         try:
             self.present.append(Participant(make(name), precision))
-        except LsuError as error:
+        except BackendError as error:
             self.absent.append(Absent(name, str(error)))
 
     def close(self) -> None:
@@ -101,7 +105,7 @@ def roll_of(bundle: Bundle, others: Others) -> Roll:
 
     Raises:
         InputError: the checkpoint is not the bundle's, another bundle speaks another label space, or an
-            engine in the bundle is not vouched for.
+            engine in the bundle is not vouched for or was changed.
     """
     for other in others.against:
         bundle.spec.label_space.require_same(other.spec.label_space, str(bundle.path), str(other.path))
@@ -115,11 +119,7 @@ def roll_of(bundle: Bundle, others: Others) -> Roll:
             _call_torch(roll, bundle, others)
         _call_cuda(roll, bundle, threads)
         for stored in engines_of(bundle, others.trust):
-            roll.call(
-                f"engine {stored.path.name}",
-                precision,
-                _followed_by_our_head(partial(_stored_engine, bundle, stored), threads),
-            )
+            _call_engine(roll, bundle, stored, threads)
         for other in others.against:
             opened = partial(OnnxRuntimeEngine, other, threads=threads, cpu=True)
             lower = max(precision, other.precision, key=_PRECISIONS.index)
@@ -140,9 +140,17 @@ def _followed_by_our_head(
     return lambda name: EngineBackend(name, opened(), threads=threads)
 
 
-def _stored_engine(bundle: Bundle, stored: StoredEngine) -> Engine:
-    fitting = fitting_engine([stored], stored.manifest.target, bundle)
-    return TensorRTEngine(bundle, fitting)
+def _call_engine(roll: Roll, bundle: Bundle, stored: StoredEngine, threads: int | None) -> None:
+    name, about = f"engine {stored.path.name}", stored.manifest
+    stored.read_plan()  # a changed one is wrong on every machine, whether it could run here or not
+    if about.head == "plugin":
+        roll.absent.append(Absent(name, "it gives classes, and engines that give scores are compared"))
+        return
+
+    def opened() -> Engine:
+        return TensorRTEngine(bundle, fitting_engine([stored], about.target, bundle))
+
+    roll.call(name, bundle.precision, _followed_by_our_head(opened, threads))
 
 
 def _call_torch(roll: Roll, bundle: Bundle, others: Others) -> None:

@@ -6,6 +6,7 @@ of all other files. A digest finds damage; who made a bundle is for a signature 
 additions lie in the folders `engines` and `signatures`.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +106,8 @@ class Bundle:
         if expected is None:
             raise InputError(f"{self.path}: {name} is not a file of this bundle")
         file = self.path / name
-        if not file.resolve().is_relative_to(self.path.resolve()):
+        # realpath, since `resolve` fails on a link to itself before Python 3.13
+        if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(self.path)):
             raise InputError(f"{file}: leads outside the bundle: put the file itself there")
         data = read_limited(file, _MOST_FILE)
         if digest_of(data) != expected:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lsu.runtime.errors import InputError
-from lsu.runtime.files import digest_of, read_limited, write_folder
+from lsu.runtime.files import digest_of, left_by_a_kill, read_limited, write_folder
 
 from .bundle import Bundle
 from .engine_manifest import EngineManifest
@@ -57,8 +57,7 @@ def engines_of(bundle: Bundle, trust: Trust | None = None) -> tuple[StoredEngine
     folder = bundle.path / ENGINES
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{folder}: not a folder of engines but a link or a file: remove it")
-    # What a killed build left begins with a dot and ends with .part: it was never an engine.
-    found = (p for p in sorted(folder.glob("*")) if not (p.name.startswith(".") and p.suffix == ".part"))
+    found = (path for path in sorted(folder.glob("*")) if not left_by_a_kill(path))
     asked = bundle.trust if trust is None else trust
     return tuple(_stored_engine(bundle, path, asked) for path in found)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from lsu.runtime.errors import InputError
-from lsu.runtime.files import digest_of, read_limited
+from lsu.runtime.files import digest_of, left_by_a_kill, read_limited
 
 Kind = Literal["bundle", "engine"]
 State = Literal["valid", "invalid", "not trusted"]
@@ -50,7 +50,7 @@ class PublicKey:
         """The key in a PEM file (SubjectPublicKeyInfo), as `lsu export keygen` writes it.
 
         Raises:
-            InputError: not readable, a private key, or a key of another kind.
+            InputError: not readable, a private key, a key of another kind, or several keys.
         """
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -59,6 +59,8 @@ class PublicKey:
         data = read_limited(path, _MOST_PEM)
         if b"PRIVATE KEY" in data:
             raise InputError(f"{path}: a private key; give the public one, which ends in .pub")
+        if data.count(b"-----BEGIN ") > 1:  # the parser would take the first and say nothing of the others
+            raise InputError(f"{path}: holds several keys: write each to a file and give each with --trust")
         try:
             key = load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm) as error:
@@ -168,7 +170,7 @@ def _signatures(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Key id and 64 bytes of each signature in a folder, which may be missing."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"{folder}: not a folder of signatures but a link or a file: remove it")
-    files = sorted(folder.iterdir()) if folder.exists() else []
+    files = sorted(file for file in folder.iterdir() if not left_by_a_kill(file)) if folder.exists() else []
     if len(files) > _MOST_SIGNATURES:
         raise InputError(
             f"{folder}: {len(files)} files; {_MOST_SIGNATURES} signatures are allowed: remove some"

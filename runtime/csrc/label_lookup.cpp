@@ -153,9 +153,10 @@ bool dense_from_colours(const Array<const uint8_t, 3>& values, const Array<const
 void define_label_lookup(nb::module_& module) {
     module.def("dense_from_ids", &dense_from_ids<uint8_t>, "values"_a.noconvert(), "table"_a.noconvert(),
                "dense"_a.noconvert());
-    module.def("dense_from_ids", &dense_from_ids<uint16_t>, "values"_a.noconvert(), "table"_a.noconvert(),
-               "dense"_a.noconvert(),
-               "Fill dense by the table; whether every value is known. see lsu.runtime.datasets.label_image.");
+    module.def(
+        "dense_from_ids", &dense_from_ids<uint16_t>, "values"_a.noconvert(), "table"_a.noconvert(),
+        "dense"_a.noconvert(),
+        "Fill dense by the table; whether every value is known. see lsu.runtime.datasets.label_image.");
     module.def("dense_from_colours", &dense_from_colours, "values"_a.noconvert(), "colours"_a.noconvert(),
                "classes"_a.noconvert(), "dense"_a.noconvert(),
                "Fill dense by colours 0xRRGGBB of BGR values; whether every colour is known.");

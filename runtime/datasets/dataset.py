@@ -158,6 +158,10 @@ class Dataset:
         path = Path(name_or_path) / "dataset.toml"
         if not path.is_file():
             path = catalogue_file("datasets", name_or_path)
+        if path.is_dir():
+            raise InputError(
+                f"{path} holds no dataset.toml: write one, or name a set of the catalogue and give --root"
+            )
         if root is None and CATALOGUE in path.parents:
             raise InputError(f"data set {str(name_or_path)!r} needs its folder: add --root DIR")
         table = read_toml(path)

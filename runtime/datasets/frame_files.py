@@ -82,9 +82,9 @@ def labels_found(root: Path, patterns: Sequence[str], where: str) -> dict[str, P
 def keys_in_list(root: Path, names: Sequence[str], found: Found, where: str) -> list[str]:
     """The keys that a list file names, in its order.
 
-    A line is a key, or the image's path relative to the root, to the list's folder or to the folder where the
-    glob's wildcards begin; what follows a tab, a comma or a blank is not looked at unless the line's
-    beginning means nothing. The first line of a `.csv` file is its header.
+    A line is a key, or the image's path, absolute or relative to the root, to the list's folder or to the
+    folder where the glob's wildcards begin; what follows a tab, a comma or a blank is not looked at unless
+    the line's beginning means nothing. The first line of a `.csv` file is its header.
 
     Args:
         root: the data set's folder.
@@ -93,14 +93,14 @@ def keys_in_list(root: Path, names: Sequence[str], found: Found, where: str) -> 
         where: the data set and the split, for the message.
 
     Raises:
-        InputError: no list file is there, or it names a frame twice or one that is not there.
+        InputError: no list file is there, or it is empty or names a frame twice or one that is not there.
     """
     path = next((root / name for name in names if (root / name).is_file()), None)
     if path is None:
         raise InputError(
             f"{where}: its list of frames {' or '.join(names)} is not in {root}, which {_contents(root)}"
         )
-    key_of_path = {str(file): key for key, file in found.files.items()}
+    key_of_path = {os.path.normpath(file): key for key, file in found.files.items()}
     bases = (root, path.parent, _fixed_folder(found.pattern))
     keys = []
     for line in _lines_of(path):
@@ -108,6 +108,8 @@ def keys_in_list(root: Path, names: Sequence[str], found: Found, where: str) -> 
         if key is None:
             raise InputError(f"{where}: frame {line!r} of {path} is matched by no file of {found.pattern}")
         keys.append(key)
+    if not keys:
+        raise InputError(f"{where}: the list of frames {path} is empty")
     repeated = [key for key, n in Counter(keys).items() if n > 1]
     if repeated:
         raise InputError(f"{where}: frame {repeated[0]!r} of {path} stands twice")
@@ -191,8 +193,8 @@ def _keys_of_line(
     for text in (line, *line.split("\t"), *line.split(","), *line.split()):
         if text in files:
             yield text
-        for base in bases:
-            named = os.path.normpath(f"{base}/{text}")
+        for place in (*(f"{base}/{text}" for base in bases), text):
+            named = os.path.normpath(place)
             if named in key_of_path:
                 yield key_of_path[named]
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import read_bytes
+from lsu.runtime.image_header import size_from_numbers
 from lsu.runtime.label_space import VOID, LabelSpace
 
 
@@ -68,8 +69,8 @@ class NuImagesReader:
                 if entry["mask"] is not None:
                     painted.setdefault(entry["sample_data_token"], []).append(_annotation(entry, values))
             frames = {
-                d["filename"]: KeyFrame(
-                    (int(d["height"]), int(d["width"])), tuple(painted.get(d["token"], ()))
+                str(d["filename"]): KeyFrame(
+                    size_from_numbers(d["height"], d["width"]), tuple(painted.get(d["token"], ()))
                 )
                 for d in _table(folder, "sample_data")
                 if d["is_key_frame"]
@@ -84,16 +85,19 @@ class NuImagesReader:
         """Dense indices uint8 [H,W], 255 = void: what no mask covers.
 
         Raises:
-            InputError: a mask is damaged.
+            InputError: a mask is damaged or of another size.
         """
         frame = self.frames[str(image.relative_to(self.root))]
         dense = np.full(frame.size, VOID, np.uint8)
         for annotation in frame.annotations:
+            if annotation.size != frame.size:
+                sizes = f"{annotation.size} (H, W), the image {frame.size}"
+                raise InputError(f"{label}: a mask of {image.name} is {sizes}; they must be equal")
             try:
                 mask = mask_from_runs(base64.b64decode(annotation.runs), annotation.size)
-                dense[mask] = annotation.value
-            except (ValueError, IndexError) as error:
+            except ValueError as error:
                 raise InputError(f"{label}: a mask of {image.name} is damaged: {error}") from error
+            dense[mask] = annotation.value
         return dense
 
 
@@ -129,13 +133,11 @@ def _table(folder: Path, name: str) -> Iterable[dict[str, Any]]:
     path = folder / f"{name}.json"
     try:
         table: Iterable[dict[str, Any]] = json.loads(read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     return table
 
 
 def _annotation(entry: dict[str, Any], values: dict[str, int]) -> Annotation:
-    height, width = entry["mask"]["size"]
-    return Annotation(
-        values[entry["category_token"]], (int(height), int(width)), str(entry["mask"]["counts"])
-    )
+    size = size_from_numbers(*entry["mask"]["size"])
+    return Annotation(values[entry["category_token"]], size, str(entry["mask"]["counts"]))

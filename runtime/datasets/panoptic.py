@@ -52,7 +52,7 @@ class PanopticReader:
                     f"{path}: category {error.args[0]} is no id of label space {label_space.name!r}"
                 ) from error
             raise InputError(f"{path}: the key {error.args[0]!r} is missing") from error
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: not a file of panoptic annotations: {error!r}") from error
         return cls(label_space, segments)
 
@@ -79,6 +79,9 @@ class PanopticReader:
 def _segments_of(
     infos: list[dict[str, Any]], dense: dict[int | None, int]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]:
+    stray = [info["id"] for info in infos if not 0 <= int(info["id"]) < 1 << 24]
+    if stray:
+        raise ValueError(f"segment {stray[0]} is not of 0 to {(1 << 24) - 1}")
     known = {0: VOID} | {_swapped(int(info["id"])): dense[int(info["category_id"])] for info in infos}
     return np.array(list(known), np.uint32), np.array(list(known.values()), np.uint8)
 

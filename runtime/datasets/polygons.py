@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from lsu.runtime.errors import InputError, near_names
 from lsu.runtime.files import read_bytes
+from lsu.runtime.image_header import size_from_numbers
 from lsu.runtime.label_space import VOID, LabelSpace
 
 _NOT_DRAWN = -1
+_FARTHEST = 2**31  # of a coordinate: OpenCV's are int32
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,13 @@ class PolygonReader:
         """
         try:
             document = json.loads(read_bytes(label))
-            dense = np.full((int(document["imgHeight"]), int(document["imgWidth"])), VOID, np.uint8)
+            size = size_from_numbers(document["imgHeight"], document["imgWidth"])
+            dense = np.full(size, VOID, np.uint8)
             for entry in document["objects"]:
                 self._paint(dense, entry, label)
         except InputError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InputError(f"{label}: not a file of polygons: {error!r}") from error
         return dense
 
@@ -65,6 +68,8 @@ class PolygonReader:
             known = near_names(name, self._value_of_name)
             raise InputError(f"{path}: no label {name!r} in label space {self.label_space.name!r}; {known}")
         corners = np.asarray(entry["polygon"], np.float64).reshape(-1, 2)
+        if not (np.abs(corners) < _FARTHEST).all():  # nor NaN
+            raise ValueError(f"a corner of {name!r} is no pixel: {corners.tolist()}")
         if value != _NOT_DRAWN and len(corners) >= 3:
             cv2.fillPoly(dense, [np.trunc(corners).astype(np.int32)], value)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lsu.runtime.errors import BackendError
-from lsu.runtime.terminal import JsonFlag, TrustOption, print_json, print_table
+from lsu.runtime.terminal import JsonFlag, TrustOption, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from lsu.runtime.bundles.bundle import Bundle
@@ -152,7 +152,7 @@ def _print(document: dict[str, Any]) -> None:
         ("signed by", _signers_text(document["signatures"])),
     ]
     for key, value in rows:
-        print(f"{key:<14} {value}")
+        print_line(f"{key:<14} {value}")
     files = [(name, f"{about['bytes']:,}", "verified") for name, about in document["files"].items()]
     print_table("files", ("file", "bytes", "SHA-256"), files)
     if document["engines"]:
