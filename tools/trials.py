@@ -181,7 +181,7 @@ def _write_merged(truth: Split, space: LabelSpace, folder: Path) -> None:
         write_atomically(folder / f"labels/{frame.key}.png", merged, durable=False)
     relation = Relation.from_names("groups-to-camvid11", space, groups, allow=GROUPS)
     write_atomically(folder / "groups.toml", groups.to_toml().encode())
-    write_atomically(folder / "groups-to-camvid11.toml", relation.to_toml().encode())
+    write_atomically(folder / "groups-to-camvid11.toml", relation.to_toml(foreign="groups.toml").encode())
 
 
 def fitted(
