@@ -58,9 +58,8 @@ def test_scores_per_class_and_where_they_come_from(tmp_path: Path) -> None:
         in text
     )
     assert "| road | 98.77 | 50.00 |\n| sky | - | - |\n| mean IoU | 50.00 |  |" in text
-    assert (
-        "are those of the bundles named there, on town val; that they hold this network, who exported" in text
-    )
+    assert "measured on town val and nowhere else" in text
+    assert "That those hold this network is the exporter's word." in text
     assert "It was scored" not in text
     assert "nothing is known" not in text
 
