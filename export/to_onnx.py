@@ -25,7 +25,7 @@ from lsu.runtime.bundles.golden import GoldenFrame
 from lsu.runtime.bundles.manifest import Head
 from lsu.runtime.model import Fit, Size, placed
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.networks import MULTIPLE
+from lsu.training.networks import MULTIPLE, traces_free_sizes
 
 from .agreement import Agreement, refuse_disagreement
 from .card import CARD, card_from_draft
@@ -83,6 +83,10 @@ def export_checkpoint(checkpoint_path: Path, output: Path, options: Options | No
     options = options or Options()
     checkpoint = Checkpoint.load(checkpoint_path)
     spec = _spec_for(checkpoint.spec, options)
+    if spec.size is None and not traces_free_sizes(checkpoint.config.network):
+        raise InputError(
+            f"{checkpoint.config.network.architecture} is exported at a fixed size only: add --size HxW"
+        )
     images = list(options.golden) or drawn_frames(spec)
     inputs = [placed(image, spec).pixels for image in images]  # refuses what does not fit, before the work
     network = DeployedNetwork(checkpoint.network(), checkpoint.config.network).eval()

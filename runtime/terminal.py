@@ -116,8 +116,11 @@ def swatch(colour: tuple[int, int, int] | None) -> "Text":
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
-    """A progress bar on stderr where that is a terminal; elsewhere a JSON line there every half minute."""
+def progress(title: str, total: int, *, shown: bool = True) -> Iterator[Advance]:
+    """A progress bar on stderr where that is a terminal; elsewhere a JSON line there every half minute.
+
+    `shown` is false in all processes of a job but one, which share a terminal.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -127,7 +130,7 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         *columns,
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     ) as bar:
         task = bar.add_task(title, total=total, note="")
         done, said = 0, time.monotonic()
@@ -138,7 +141,7 @@ def progress(title: str, total: int) -> Iterator[Advance]:
             bar.advance(task, steps)
             if note:
                 bar.update(task, note=note)
-            if not console.is_terminal and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
+            if shown and not console.is_terminal and time.monotonic() - said >= _SECONDS_BETWEEN_LINES:
                 said = time.monotonic()
                 print_note(json.dumps({"task": title, "done": done, "total": total, "note": note}))
 

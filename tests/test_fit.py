@@ -5,56 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from pictures import FOREIGN, write_dataset
+from small_fits import STEPS, config, same, weights
 
 from lsu.runtime import BackendError, InputError, Segmenter
 from lsu.training import learner as learner_module
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.config import Config, FitConfig
+from lsu.training.config import Config
 from lsu.training.fit import FINISHED, UNFINISHED, fit
 from lsu.training.fit_log import FitLog
 from lsu.training.interrupt import HeldInterrupt
-from lsu.training.learner import learning_rate
 from lsu.training.torch_engine import TorchEngine
-
-STEPS = 12
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     return write_dataset(folder, frames=6, size=(48, 64)).parent
-
-
-def config(data: Path, output: Path, **changes) -> Config:
-    settings = {
-        "steps": STEPS,
-        "batch_size": 2,
-        "crop": [32, 32],
-        "save_every": 5,
-        "accelerator": "cpu",
-        "threads": 1,
-    }
-    table = {
-        "output": str(output),
-        "network": {
-            "encoder": "tu-mobilenetv3_small_050",
-            "decoder_channels": 32,
-            "architecture": "segformer",
-        },
-        "data": [{"dataset": str(data)}],
-        "fit": {**settings, **changes},
-    }
-    return Config.from_dict(table, "test")
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return dict(Checkpoint.load(path).weights)
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 @pytest.fixture(scope="module")
@@ -301,15 +268,6 @@ def test_label_spaces_that_differ_are_refused_before_anything_is_written(data, t
     with pytest.raises(InputError, match="label spaces differ"):
         fit(Config.from_dict(table, "test"))
     assert not (tmp_path / "run").exists()
-
-
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    settings = FitConfig(steps=100, warmup_steps=10, learning_rate=1.0)
-    rates = [learning_rate(settings, s) for s in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == rates[9] == 1.0
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[99] < 0.001
 
 
 def test_a_checkpoint_says_what_it_is_and_damage_is_refused(data, finished, tmp_path) -> None:

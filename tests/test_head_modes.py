@@ -30,7 +30,7 @@ def test_bits_stand_where_the_head_looks_for_them() -> None:
 
 
 def test_the_groups_are_those_of_the_trial() -> None:
-    tree = ast.parse((TOOLS / "camvid_lsu.py").read_text())
+    tree = ast.parse((TOOLS / "trials.py").read_text())
     (value,) = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "GROUPS"]
     assert ast.literal_eval(value) == head_modes.GROUPS
 

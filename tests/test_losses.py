@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lsu.runtime import VOID
-from lsu.training.losses import class_weights, cross_entropy
+from lsu.training.losses import class_weights, cross_entropy, label_weight, partial_cross_entropy
 
 
 def test_the_loss_is_the_mean_over_pixels_with_a_class() -> None:
@@ -55,3 +55,24 @@ def test_the_weighted_loss_is_the_weighted_mean() -> None:
     w = weights[labels.where(known, 0)] * known
     expected = ((each * w).sum() / w.sum()).item()
     assert cross_entropy(scores, labels, weights=weights).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["plain", "weighted", "partial", "weighted partial"])
+def test_means_of_parts_weighted_by_their_labels_are_the_mean_of_the_whole(kind) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(4, 3, 4, 4, generator=generator)
+    labels = torch.randint(0, 4, (4, 8, 8), generator=generator)
+    members = torch.zeros(256, 3, dtype=torch.bool)
+    members[[0, 1, 2, 3, 3], [0, 1, 2, 0, 1]] = True
+    labels[labels == 3] = 3 if "partial" in kind else VOID
+    labels[0, 2:] = VOID
+    options = {"weights": torch.tensor([1.0, 5.0, 0.2])} if "weighted" in kind else {}
+    sets = {"members": members} if "partial" in kind else {}
+    loss = partial_cross_entropy if sets else cross_entropy
+    means = torch.stack(
+        [loss(scores[k : k + 2], labels[k : k + 2], *sets.values(), **options) for k in (0, 2)]
+    )
+    counts = torch.stack([label_weight(labels[k : k + 2], **sets, **options) for k in (0, 2)])
+    whole = loss(scores, labels, *sets.values(), **options)
+    assert counts[0] != counts[1]
+    assert (means * counts).sum() / counts.sum() == pytest.approx(whole.item())

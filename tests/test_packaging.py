@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_three_layers_the_native_part_and_the_catalogue(whee
     assert {"lsu/runtime/liblsu.so", C_HEADER} <= names
     for name in ("lsu/runtime/cli.py", "lsu/training/cli.py", "lsu/export/cli.py", "lsu/runtime/_native.pyi"):
         assert name in names
-    for path in (ROOT / "runtime/catalogue").rglob("*.toml"):
+    for path in [*(ROOT / "runtime/catalogue").rglob("*.toml"), *(ROOT / "training/presets").glob("*.toml")]:
         assert "lsu/" + str(path.relative_to(ROOT)) in names
     assert {n.split("/")[0] for n in names if ".dist-info" not in n} == {"lsu"}
     names.remove(C_HEADER)
@@ -123,8 +123,9 @@ def licence_of(name: str) -> str:
 
 
 def test_every_dependency_has_a_permissive_licence() -> None:
-    names = closure({"cpu", "train", "export"})
+    names = closure({"cpu", "train", "mask2former", "export"})
     assert {"numpy", "opencv-python", "typer", "torch", "timm", "onnx", "onnxruntime"} <= names
+    assert {"transformers", "scipy"} <= names
     odd = {}
     for name in sorted(names):
         # NVIDIA's own libraries come with torch's CUDA build under NVIDIA's terms; lsu does not ship them.

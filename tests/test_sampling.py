@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from lsu.runtime import VOID, InputError, Sample
-from lsu.training.sampling import SamplePlan
-from lsu.training.transforms import Augmentation
+from lsu.runtime import InputError
+from lsu.training.centroids import Centroids
+from lsu.training.sampling import ClassShare, SamplePlan
 
 
 def drawn(plan: SamplePlan, numbers: range) -> list[tuple[int, int]]:
@@ -52,61 +52,73 @@ def test_a_plan_without_frames_is_refused() -> None:
             SamplePlan(frames=frames, weights=weights, seed=0)
 
 
-STILL = Augmentation(crop=(32, 32), scale=(1.0, 1.0), colour_jitter=0.0, fill=(1, 2, 3))
+def test_an_entry_that_ended_leaves_its_samples_to_the_others() -> None:
+    plan = SamplePlan(frames=(4, 6), weights=(1, 1), seed=3, ends=(None, 15))
+    entries = [d.entry for d in map(plan.draw, range(40))]
+    assert entries[:10].count(1) == 6
+    assert 1 in entries[10:15]
+    assert set(entries[15:]) == {0}
+    for end in range(10, 20):
+        ending = SamplePlan(frames=(4, 60), weights=(1, 1), seed=3, ends=(None, end))
+        assert {d.entry for d in map(ending.draw, range(end, 64))} == {0}
+    later = drawn(plan, range(20, 30))
+    assert all(later.count((0, k)) >= 2 for k in range(4))  # two whole passes and a part
 
 
-def coordinates(size: tuple[int, int]) -> Sample:
-    """Red is the row, green the column; the label is their sum modulo 200."""
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.uint8)
-    return Sample(np.stack([y, x, np.zeros_like(x)], -1), ((y.astype(int) + x) % 200).astype(np.uint8))
+# Entry 0 has class 0 in both frames; entry 1 has classes 0 and 1 in its first frame; class 2 is nowhere.
+CENTROIDS = Centroids(
+    np.array([(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 0, 1)]),
+    np.array([(1, 2), (3, 4), (5, 6), (7.5, 8)], np.float32),
+)
 
 
-def test_image_and_labels_stay_aligned_under_every_warp() -> None:
-    sample = coordinates((90, 100))
-    moving = Augmentation(crop=(32, 64), scale=(0.5, 2.0), colour_jitter=0.0, fill=(0, 0, 0))
-    for seed in range(20):
-        result = moving.apply(sample, np.random.default_rng(seed))
-        inside = result.labels != VOID
-        total = result.image[..., 0].astype(int) + result.image[..., 1]
-        # Rounding of the warp's coordinates and of both channels: three grey levels at most.
-        interior = inside & (result.image[..., :2].min(-1) > 1)
-        assert interior.sum() > 300
-        assert np.abs(total - result.labels)[interior].max() <= 3
+def by_class(share: float = 0.5, boosts: tuple[float, ...] = (1, 1, 1)) -> ClassShare:
+    return ClassShare(CENTROIDS, share, boosts)
 
 
-def test_an_unscaled_crop_is_cut_out_of_the_image_or_mirrored() -> None:
-    sample = coordinates((40, 50))
-    directions = set()
-    for seed in range(12):
-        result = STILL.apply(sample, np.random.default_rng(seed))
-        steps = np.diff(result.image[..., 1].astype(int), axis=1)
-        directions |= set(np.unique(steps).tolist())
-        assert (np.diff(result.image[..., 0].astype(int), axis=0) == 1).mean() > 0.99
-        assert VOID not in result.labels
-    assert directions == {-1, 1}
+def test_each_class_gets_its_part_of_an_epoch_and_the_rest_is_drawn_alike() -> None:
+    plan = SamplePlan(frames=(20, 10), weights=(1, 1), seed=0, by_class=by_class())
+    for epoch in range(3):
+        draws = [plan.draw(n) for n in range(30 * epoch, 30 * epoch + 30)]
+        focused = [d for d in draws if d.focus is not None]
+        assert len(focused) == 10  # int(0.5 * 30 / 3) for each of the two classes that there are
+        assert sum(d.focus == (7.5, 8) for d in focused) == 5
+        assert {(d.entry, d.frame) for d in focused if d.focus == (3, 4)} <= {(0, 1)}
+        assert sum(d.focus is None for d in draws) == 20
 
 
-def test_outside_a_small_image_lies_the_fill_colour_and_void() -> None:
-    result = STILL.apply(coordinates((20, 50)), np.random.default_rng(0))
-    rows = (result.labels == VOID).all(1)
-    assert rows.sum() in (11, 12)  # a crop at a fraction of a pixel loses one more row at most
-    assert (result.image[rows][:-1] == (1, 2, 3)).all(-1).mean() > 0.9
+def test_the_centroids_of_a_class_take_turns() -> None:
+    plan = SamplePlan(frames=(20, 16), weights=(1, 1), seed=0, by_class=by_class())
+    found = [d.focus for d in map(plan.draw, range(36)) if d.focus is not None and d.focus != (7.5, 8)]
+    assert sorted(found) == [(1, 2)] * 2 + [(3, 4)] * 2 + [(5, 6)] * 2
 
 
-def test_colour_jitter_changes_the_image_and_never_the_labels() -> None:
-    sample = coordinates((32, 32))
-    jittered = Augmentation(crop=(32, 32), scale=(1.0, 1.0), colour_jitter=0.5, fill=(0, 0, 0))
-    plain, other = (a.apply(sample, np.random.default_rng(4)) for a in (STILL, jittered))
-    assert np.array_equal(plain.labels, other.labels)
-    assert not np.array_equal(plain.image, other.image)
-    assert other.image.dtype == np.uint8
+def test_weights_share_a_class_out() -> None:
+    plan = SamplePlan(frames=(20, 16), weights=(1, 4), seed=0, by_class=by_class())
+    found = [d.focus for d in map(plan.draw, range(36)) if d.focus is not None]
+    assert found.count((5, 6)) == 4  # 1 centroid with weight 4 against 2 with weight 1
 
 
-def test_white_balance_changes_the_ratio_of_the_channels() -> None:
-    grey = Sample(np.full((32, 32, 3), 100, np.uint8), np.zeros((32, 32), np.uint8))
-    cast = Augmentation(crop=(32, 32), scale=(1.0, 1.0), colour_jitter=0.0, fill=(0, 0, 0), white_balance=0.4)
-    colours = {tuple(cast.apply(grey, np.random.default_rng(s)).image[9, 9].tolist()) for s in range(10)}
-    assert len(colours) == 10
-    assert all(60 <= value <= 140 for colour in colours for value in colour)
-    assert any(max(c) - min(c) > 20 for c in colours)
-    assert STILL.apply(grey, np.random.default_rng(0)).image[9, 9].tolist() == [100, 100, 100]
+def test_a_boost_multiplies_the_part_of_a_class() -> None:
+    plan = SamplePlan(frames=(20, 10), weights=(1, 1), seed=0, by_class=by_class(boosts=(1, 3, 1)))
+    found = [d.focus for d in map(plan.draw, range(30)) if d.focus is not None]
+    assert (found.count((7.5, 8)), len(found)) == (15, 20)
+
+
+def test_centroids_of_an_entry_that_ended_are_drawn_no_more() -> None:
+    plan = SamplePlan(frames=(20, 10), weights=(1, 1), seed=0, ends=(None, 30), by_class=by_class())
+    draws = [plan.draw(n) for n in range(30, 60)]
+    assert {d.entry for d in draws} == {0}
+    assert sum(d.focus is not None for d in draws) == 5
+
+
+@pytest.mark.parametrize(
+    ("frames", "asked", "message"),
+    [
+        ((3, 2), by_class(), "fit.centroids 0.5 of an epoch of 5 images is not one for each of 3 classes"),
+        ((20, 10), by_class(boosts=(1, 9, 1)), "fit.centroid_boost asks for 55 of an epoch's 30 samples"),
+    ],
+)
+def test_parts_that_cannot_be_are_refused(frames: tuple[int, int], asked: ClassShare, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        SamplePlan(frames=frames, weights=(1, 1), seed=0, by_class=asked)

@@ -11,14 +11,13 @@ the true labels of the same frame are continued in step. The frame is the one wi
 cells (cells whose four corners do not have one best class). More than 11 classes are other frames' maps,
 lowered as little as the share allows. Fixed shares are made by blurring that map or adding noise to it.
 
-A student's bundle comes from `lsu fit` and `lsu export onnx`, or from tools/camvid_lsu.py, which writes
-WORK/450-steps/TRIAL/constrained/bundle. The network's fit has to be "stretch".
+A student's bundle comes from `lsu fit` and `lsu export onnx`; tools/trial_unification.py leaves checkpoints,
+WORK/400-steps/TRIAL/round-1/checkpoint.safetensors. The network's fit has to be "stretch".
 
 All takes about 20 minutes on a quiet machine of two cores, --quick about 2. When all is done two tables are
 written: head_cpu.csv, a row for each contender, and head_cpu_summary.csv, the asked levels.
 
-Example: python tools/bench_head.py --data $LSU_DATA/camvid11 --bundle runs/camvid_lsu/450-steps/\
-0001TP-0006R0-0016E5-seed0/constrained/bundle
+Example: python tools/bench_head.py --data $LSU_DATA/camvid11 --bundle runs/student.bundle
 """
 
 import argparse

@@ -12,7 +12,7 @@ from lsu.runtime.label_space import LabelClass
 Allowed = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.uint8]
 
-GROUPS = {  # as in tools/camvid_lsu.py
+GROUPS = {  # as in tools/trials.py
     "above-and-built": ("Sky", "Building"),
     "upright-thin": ("Tree", "Pole"),
     "furniture": ("SignSymbol", "Fence"),
@@ -88,7 +88,7 @@ def idd_lite(truth: Labels, classes: int) -> Constraint:
 
 
 def groups(truth: Labels, classes: int) -> Constraint:
-    """The 5-group merge of tools/camvid_lsu.py."""
+    """The 5-group merge of tools/trials.py."""
     relation = groups_relation()
     return Constraint(foreign_from_source(relation)[truth], allowed_from_relation(relation, classes))
 

@@ -5,7 +5,7 @@ A checkpoint to continue from also holds the optimiser's state; both kinds are r
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from lsu.runtime.errors import first_line
 from lsu.runtime.files import digest_of, read_bytes, write_atomically
 
 from .config import Config
-from .networks import MULTIPLE, Normalise, build_network
+from .networks import MULTIPLE, Normalise, build_network, score_kind
+from .patience import Best
 
 FORMAT = 1
-_WEIGHTS, _OPTIMISER = "network.", "optimiser."
+_WEIGHTS, _OPTIMISER, _AVERAGE, _BEST = "network.", "optimiser.", "average.", "best."
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Checkpoint:
         config: the configuration that it was fitted with.
         label_space: channel k of the scores is class k of it.
         step: optimiser steps done.
-        weights: the network's state dictionary.
+        weights: the network's state dictionary; where the fit is finished, what it chose to keep.
         optimiser: the optimiser's tensors by `parameter index.name`, empty in a finished checkpoint.
+        average: the state dictionary of averaged weights (`fit.ema`), empty in a finished checkpoint.
+        best: the best score (`fit.patience`); its weights are empty in a finished checkpoint.
         digest: SHA-256 of the file that it was read from, empty before it is written.
     """
 
@@ -43,6 +46,8 @@ class Checkpoint:
     step: int
     weights: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
+    average: Mapping[str, Tensor] = field(default_factory=dict)
+    best: Best = field(default_factory=Best)
     digest: str = ""
 
     @classmethod
@@ -59,6 +64,7 @@ class Checkpoint:
             about = json.loads(header["__metadata__"]["lsu"])
             newer = about["format"] > FORMAT
             config, space, step = about["config"], about["label_space"], int(about["step"])
+            best = Best(**about.get("best", {}), weights=_with_prefix(tensors, _BEST))
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path}: not a checkpoint of lsu: {first_line(error)}") from error
         if newer:
@@ -71,6 +77,8 @@ class Checkpoint:
             step=step,
             weights=_with_prefix(tensors, _WEIGHTS),
             optimiser=_with_prefix(tensors, _OPTIMISER),
+            average=_with_prefix(tensors, _AVERAGE),
+            best=best,
             digest=digest_of(data),
         )
 
@@ -86,8 +94,19 @@ class Checkpoint:
             "config": self.config.model_dump(mode="json"),
             "label_space": self.label_space.to_dict(),
         }
-        tensors = {_WEIGHTS + k: v.detach().cpu().contiguous() for k, v in self.weights.items()}
-        tensors |= {_OPTIMISER + k: v.detach().cpu().contiguous() for k, v in self.optimiser.items()}
+        if self.best.step:
+            about["best"] = {"step": self.best.step, "score": self.best.score, "stale": self.best.stale}
+        parts = {
+            _WEIGHTS: self.weights,
+            _OPTIMISER: self.optimiser,
+            _AVERAGE: self.average,
+            _BEST: self.best.weights,
+        }
+        tensors = {
+            prefix + name: value.detach().cpu().contiguous()
+            for prefix, part in parts.items()
+            for name, value in part.items()
+        }
         write_atomically(path, save(tensors, metadata={"lsu": json.dumps(about, sort_keys=True)}))
 
     def network(self) -> nn.Module:
@@ -120,10 +139,11 @@ class Checkpoint:
     def spec(self) -> ModelSpec:
         """The network's contract: images resized to the configured size, or padded to multiples of 32."""
         grey = round(255 * sum(self.config.network.mean) / 3)
-        size = self.config.network.input_size
+        size, space = self.config.network.input_size, self.label_space
+        kind = score_kind(self.config.network)
         if size is not None:
-            return ModelSpec(label_space=self.label_space, fit="resize", size=size, pad_value=grey)
-        return ModelSpec(label_space=self.label_space, fit="pad", multiple=MULTIPLE, pad_value=grey)
+            return ModelSpec(label_space=space, fit="resize", size=size, pad_value=grey, scores=kind)
+        return ModelSpec(label_space=space, fit="pad", multiple=MULTIPLE, pad_value=grey, scores=kind)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

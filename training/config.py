@@ -4,16 +4,16 @@ Unknown keys are errors. `key=value` overrides on the command line use dotted ke
 `data.0.weight=2`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import Self
 
 from lsu.runtime import InputError
-from lsu.runtime.errors import near_names
-from lsu.runtime.files import read_toml, toml_value
+
+from .config_file import first_problem, table_from_file
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,24 +34,29 @@ class _Strict(BaseModel):
 
 
 class NetworkConfig(_Strict):
-    """A network of segmentation_models_pytorch over a timm encoder.
+    """A network of segmentation_models_pytorch over a timm encoder, or Mask2Former (mask2former.py).
 
     Attributes:
         architecture: `fpn`, `deeplabv3plus`, `segformer` or `pan`: those whose head enlarges as a step of
-            its own, which is left out here.
-        encoder: the encoder's name as segmentation_models_pytorch knows it; `tu-NAME` takes any of timm.
+            its own, which is left out here; or `mask2former`.
+        encoder: the encoder's name as segmentation_models_pytorch knows it; `tu-NAME` takes any of timm. Of
+            `mask2former` its size, `swin-base` say.
         decoder_channels: width of the decoder, None for the architecture's own.
-        pretrained: the name of encoder weights to fetch (`imagenet`), or None to learn from scratch.
+        pretrained: the name of encoder weights to fetch (`imagenet`), or None to learn from scratch; an empty
+            text is None too, against a preset's. Of `mask2former` the name of a whole network at Hugging
+            Face or a folder with one, of which all weights are taken but those of other classes.
+        no_object_weight: of `mask2former`: what queries that match nothing weigh in the loss, None for 0.1.
         input_size: (H, W) that every image is resized to when the network runs, multiples of 32, or None
             to take images as they are. It does not touch training: choose `fit.scale` to match.
         mean: per channel, of RGB in 0 to 1; torchvision's ImageNet statistics by default.
         std: likewise.
     """
 
-    architecture: Literal["fpn", "deeplabv3plus", "segformer", "pan"] = "fpn"
+    architecture: Literal["fpn", "deeplabv3plus", "segformer", "pan", "mask2former"] = "fpn"
     encoder: str = "resnet18"
     decoder_channels: Annotated[int, Field(ge=1, le=4096)] | None = 64
-    pretrained: str | None = None
+    pretrained: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
+    no_object_weight: Annotated[float, Field(gt=0, le=1)] | None = None
     input_size: Size | None = None
     mean: tuple[Share, Share, Share] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
@@ -60,7 +65,16 @@ class NetworkConfig(_Strict):
     def _check(self) -> "NetworkConfig":
         if self.input_size is not None:
             _refuse_odd_size("input_size", self.input_size)
+        if self.no_object_weight is not None and self.architecture != "mask2former":
+            raise ValueError(f"no_object_weight is for mask2former; {self.architecture} has none: delete it")
         return self
+
+    def relative_to(self, folder: Path) -> "NetworkConfig":
+        """The network with a relative folder of weights taken from a folder; names stay as they are."""
+        weights = self.pretrained
+        if weights is None or not (folder / weights / "config.json").is_file():
+            return self
+        return self.model_copy(update={"pretrained": str(folder / weights)})
 
 
 class DataConfig(_Strict):
@@ -71,6 +85,8 @@ class DataConfig(_Strict):
         split: the split's name.
         root: where a catalogue data set lies.
         weight: how often each of its frames is drawn, relative to the frames of entries with weight 1.
+        until: the share of the steps after which it is drawn no more, so that real labels have the end to
+            themselves.
         relation: a relation's TOML file or catalogue name: the labels are foreign ones and each teaches that
             one of its allowed classes is right (NLL+), without a teacher; None where they are the classes.
     """
@@ -80,6 +96,17 @@ class DataConfig(_Strict):
     root: str | None = None
     relation: str | None = None
     weight: Factor = 1.0
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    def relative_to(self, folder: Path) -> Self:
+        """The entry with its relative paths taken from a folder; catalogue names stay as they are."""
+        dataset, relation = self.dataset, self.relation
+        if dataset.endswith(".toml") or "/" in dataset or (folder / dataset / "dataset.toml").is_file():
+            dataset = str(folder / dataset)
+        root = None if self.root is None else str(folder / self.root)
+        if relation is not None and (relation.endswith(".toml") or "/" in relation):
+            relation = str(folder / relation)
+        return self.model_copy(update={"dataset": dataset, "root": root, "relation": relation})
 
 
 class FitConfig(_Strict):
@@ -90,8 +117,23 @@ class FitConfig(_Strict):
         batch_size: images in a step, over all devices.
         crop: (H, W) of a training crop, multiples of 32.
         scale: an image is enlarged by a factor drawn log-uniformly from this range before cropping.
-        learning_rate: the peak, after `warmup_steps`; then it falls to 0 as half a cosine.
+        crop_order: `fixed`, or a fast schedule of crops, the smaller ones in larger batches: `coarse2fine`,
+            `fine2coarse` or `alternating`, see crop_plan.py.
+        crop_factors: the crops of a fast schedule as shares of `crop`, rounded to multiples of 32.
+        crop_period: of `alternating`: steps between two crops.
+        centroids: the share of the samples that is drawn class by class, around the centres of what the
+            labels show; 0.5 in Zhu et al.'s code, 0 draws frames alike. See centroids.py and sampling.py.
+        centroid_tile: height and width in pixels of the tiles in which centres are counted.
+        centroid_boost: factors for single classes, by name.
+        learning_rate: the peak, after `warmup_steps`; see `schedule`.
+        schedule: how it falls: `cosine`, `one-cycle`, `poly` or `constant`, see schedule.py.
+        encoder_rate: the encoder learns with this share of the learning rate; 0 keeps its weights.
         weight_decay: of AdamW.
+        clip_norm: the largest norm of a step's gradient, which is shortened to it; 0 leaves all as they are.
+        ema: the momentum of an average of the weights, which is what is scored and kept; 0 keeps the last
+            weights, see average.py.
+        patience: after so many scores without a better mean IoU on `validation` the fit stops, and its best
+            weights are kept; 0 makes all steps and keeps the last weights.
         class_balance: how much rare classes are lifted, 0 (not) to 1 (median frequency balancing).
         label_smoothing: the share of a label's weight that is spread over all classes.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
@@ -106,15 +148,32 @@ class FitConfig(_Strict):
         devices: a number of devices or `auto`.
         accelerator: Lightning Fabric's name: `auto`, `cpu`, `cuda`.
         threads: CPU threads of torch, 0 for its own choice.
+        compile: let torch.compile translate the network before the first step.
+        sync_batch_norm: on several GPUs, take batch statistics over all of them.
     """
 
     steps: Annotated[int, Field(ge=1)] = 1000
     batch_size: Annotated[int, Field(ge=2)] = 8
     crop: Size = (256, 256)
     scale: tuple[Factor, Factor] = (0.5, 2.0)
+    crop_order: Literal["fixed", "coarse2fine", "fine2coarse", "alternating"] = "fixed"
+    crop_factors: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=2)] = (
+        0.5,
+        0.75,
+        1.0,
+    )
+    crop_period: Annotated[int, Field(ge=1)] = 50
+    centroids: Share = 0.0
+    centroid_tile: Annotated[int, Field(ge=32)] = 1024
+    centroid_boost: dict[str, Factor] = Field(default_factory=dict)
     learning_rate: Annotated[float, Field(gt=0, le=100)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 50
+    schedule: Literal["cosine", "one-cycle", "poly", "constant"] = "cosine"
+    encoder_rate: Share = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    patience: Annotated[int, Field(ge=0)] = 0
     class_balance: Annotated[float, Field(ge=0, le=1)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -128,12 +187,16 @@ class FitConfig(_Strict):
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    compile: bool = False
+    sync_batch_norm: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> "FitConfig":
         _refuse_odd_size("crop", self.crop)
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale {list(self.scale)} must rise")
+        if self.patience and not self.score_every:
+            raise ValueError("patience counts scores: set score_every, or patience to 0")
         return self
 
 
@@ -154,20 +217,29 @@ class Config(_Strict):
     validation: DataConfig | None = None
     fit: FitConfig = FitConfig()
 
+    @model_validator(mode="after")
+    def _check_end(self) -> "Config":
+        if all(entry.until < 1 for entry in self.data):
+            raise ValueError("data: each entry ends before the fit: leave until out of one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> "Config":
+        if self.fit.patience and self.validation is None:
+            raise ValueError("fit.patience needs scores: name a validation split, or set it to 0")
+        return self
+
     @classmethod
     def load(cls, path: Path, overrides: Sequence[str] = ()) -> "Config":
-        """The configuration in a TOML file with `key=value` overrides applied.
+        """The configuration in a TOML file with `key=value` overrides applied, over the preset that it names.
 
         Relative paths in the file become absolute, so that the result means the same from anywhere.
 
         Raises:
             InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
         """
-        table = read_toml(path)
-        for override in overrides:
-            _apply(table, override)
-        config = cls.from_dict(table, str(path))
-        return config._relative_to(path.parent.absolute())
+        config = cls.from_dict(table_from_file(path, overrides), str(path))
+        return config.relative_to(path.parent.absolute())
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], where: str) -> "Config":
@@ -179,62 +251,16 @@ class Config(_Strict):
         try:
             return cls.model_validate(table)
         except ValidationError as error:
-            raise InputError(f"{where}: {_first_problem(error)}") from error
+            raise InputError(f"{where}: {first_problem(error, cls)}") from error
 
-    def _relative_to(self, folder: Path) -> "Config":
-        def moved(data: DataConfig) -> DataConfig:
-            dataset = data.dataset
-            if dataset.endswith(".toml") or "/" in dataset or (folder / dataset / "dataset.toml").is_file():
-                dataset = str(folder / dataset)
-            root = None if data.root is None else str(folder / data.root)
-            relation = data.relation
-            if relation is not None and (relation.endswith(".toml") or "/" in relation):
-                relation = str(folder / relation)
-            return data.model_copy(update={"dataset": dataset, "root": root, "relation": relation})
-
+    def relative_to(self, folder: Path) -> "Config":
+        """The configuration with its relative paths taken from a folder."""
+        validation = self.validation
         return self.model_copy(
             update={
                 "output": str(folder / self.output),
-                "data": tuple(moved(d) for d in self.data),
-                "validation": None if self.validation is None else moved(self.validation),
+                "network": self.network.relative_to(folder),
+                "data": tuple(entry.relative_to(folder) for entry in self.data),
+                "validation": None if validation is None else validation.relative_to(folder),
             }
         )
-
-
-def _apply(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise InputError(f"override {override!r} is not key=value, such as fit.steps=500")
-    *parents, last = key.split(".")
-    place: Any = table
-    for parent in parents:
-        try:
-            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
-        except (ValueError, IndexError, AttributeError) as error:
-            raise InputError(f"override {override!r}: there is no {parent!r}") from error
-    if not isinstance(place, dict):
-        raise InputError(f"override {override!r}: {'.'.join(parents)} is not a table")
-    place[last] = toml_value(text)
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {place!r}; {near_names(str(problem['loc'][-1]), _known_keys(problem['loc']))}"
-    if problem["type"] == "missing":
-        return f"the key {place!r} is missing"
-    value = problem["input"]
-    shown = f" (got {json.dumps(value)})" if isinstance(value, str | int | float | bool | list) else ""
-    return f"{place or 'configuration'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _known_keys(place: tuple[int | str, ...]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {
-        "network": NetworkConfig,
-        "data": DataConfig,
-        "validation": DataConfig,
-        "fit": FitConfig,
-    }
-    model = sections.get(str(place[0]), Config) if len(place) > 1 else Config
-    return list(model.model_fields)

@@ -4,7 +4,6 @@ Every random choice follows from the seed and the number of the step or sample, 
 and continued ends with the same weights as one that was not.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,39 +12,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lsu.runtime import BackendError, InputError, Split
+from lsu.runtime import BackendError, Split
 from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation
-from lsu.runtime.files import refuse_blocked
 
+from .batches import batches_of
 from .checkpoint import Checkpoint
-from .config import Config
+from .config import Config, FitConfig
+from .devices import leads_here
+from .figures import draw_run, write_score
 from .fit_log import FitLog
-from .frames import AugmentedFrames, Batch, batches, open_relation, open_split, pixels_per_class
+from .frames import Batch, open_relation, open_split, pixels_per_class
 from .interrupt import HeldInterrupt
-from .learner import Learner, learning_rate
+from .learner import Learner
 from .losses import class_weights
 from .partial_labels import LabelSets, common_label_space, refuse_relation
-from .sampling import SamplePlan
-from .transforms import Augmentation
+from .run_folder import FINISHED, UNFINISHED, earlier_checkpoint
+from .schedule import learning_rate
+from .step_meter import StepMeter, StepReport
 
-FINISHED, UNFINISHED = "checkpoint.safetensors", "unfinished.safetensors"
-"""The result, and what `--resume` continues from; the second is gone when the first is there."""
-
-_MAY_CHANGE = {"output", "fit.workers", "fit.save_every", "fit.score_every", "fit.check_data"}
-"""Settings that a continued fit may have changed: they do not touch the weights."""
+__all__ = ["FINISHED", "UNFINISHED", "FitResult", "StepReport", "fit"]
 
 _LOG_EVERY = 10
-_CACHE_BYTES = 2 << 30
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What a fit says of a step: its number counted from 1, the mean loss since the last report, images/s."""
-
-    step: int
-    loss: float
-    images_per_second: float
 
 
 @dataclass(frozen=True)
@@ -56,8 +44,10 @@ class FitResult:
         checkpoint: the file with the weights.
         steps: optimiser steps in all.
         seconds: time of this call.
-        score: the last score on the validation split, or None.
+        score: the score of these weights on the validation split, or None.
         leads: false in all processes but one of a fit on several devices.
+        stopped_early: whether `fit.patience` ended it before `fit.steps`.
+        best_step: the step whose weights were kept; `steps` without `fit.patience`.
     """
 
     checkpoint: Path
@@ -65,6 +55,8 @@ class FitResult:
     seconds: float
     score: Evaluation | None
     leads: bool = True
+    stopped_early: bool = False
+    best_step: int = 0
 
 
 def fit(
@@ -78,7 +70,8 @@ def fit(
 
     Args:
         config: all of it; see Config.
-        resume: continue from the last checkpoint in `config.output` if there is one.
+        resume: continue from the last checkpoint in `config.output` if there is one; where the fit is
+            finished, only draw its pictures again.
         on_step: called every few steps.
         on_note: called before the first step with what a user should know of the data.
 
@@ -89,22 +82,70 @@ def fit(
     """
     begin = time.monotonic()
     folder = Path(config.output)
-    unfinished = _unfinished(folder, config, resume=resume)
+    earlier = earlier_checkpoint(folder, config, resume=resume)
     splits = [open_split(data) for data in config.data]
     validation = None if config.validation is None else open_split(config.validation)
-    everything = [*splits, *([] if validation is None else [validation])]
+    sets = _label_sets(config, splits, validation)
+    for split in splits if validation is None else [*splits, validation]:
+        if leads_here() and (note := split.count_note()):
+            on_note(note)
+    if earlier is not None and (folder / FINISHED).exists():
+        if leads_here():
+            draw_run(folder)
+        return _result(config, earlier, None, begin=begin, leads=leads_here())
+    if earlier is not None:
+        earlier.label_space.require_same(sets.space, "the checkpoint", "the data")
+    learner = _learner(config, splits, validation, sets, earlier)
+    with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
+        part = (learner.fabric.global_rank, learner.fabric.world_size)
+        coming = batches_of(config, splits, sets, step=learner.step, part=part)
+        _loop(learner, coming, validation, log, on_step)
+        learner.save(folder / UNFINISHED)  # a score that fails must not lose the fit
+        score = None if validation is None else _last_score(learner, validation, log)
+        finished = learner.finished()
+        if learner.leads:
+            finished.save(folder / FINISHED)
+            (folder / UNFINISHED).unlink(missing_ok=True)
+            write_score(folder, score)
+            for name, figure in draw_run(folder).items():
+                log.add_figure(learner.step, name, figure)
+        learner.fabric.barrier()
+    return _result(config, finished, score, begin=begin, leads=learner.leads)
+
+
+def _result(
+    config: Config, finished: Checkpoint, score: Evaluation | None, *, begin: float, leads: bool
+) -> FitResult:
+    return FitResult(
+        Path(config.output) / FINISHED,
+        finished.step,
+        time.monotonic() - begin,
+        score,
+        leads=leads,
+        stopped_early=finished.step < config.fit.steps,
+        best_step=finished.best.step or finished.step,
+    )
+
+
+def _label_sets(config: Config, splits: list[Split], validation: Split | None) -> LabelSets:
+    """What the labels of all entries allow, in one label space that validation speaks too."""
     if config.validation is not None:
         refuse_relation(config.validation.relation)
     relations = [open_relation(data) for data in config.data]
     sets = LabelSets.of(splits, relations)
-    common_label_space(everything, [*relations, *([] if validation is None else [None])])
-    space = sets.space
-    for note in filter(None, (split.count_note() for split in everything)):
-        on_note(note)
-    if resume and (folder / FINISHED).exists():
-        return FitResult(folder / FINISHED, config.fit.steps, time.monotonic() - begin, None)
-    if unfinished is not None:
-        unfinished.label_space.require_same(space, "the checkpoint", "the data")
+    if validation is not None:
+        common_label_space([*splits, validation], [*relations, None])
+    return sets
+
+
+def _learner(
+    config: Config,
+    splits: list[Split],
+    validation: Split | None,
+    sets: LabelSets,
+    unfinished: Checkpoint | None,
+) -> Learner:
+    """The learner of these data, all of which are read once before if the configuration says so."""
     weights = None
     if config.fit.check_data or config.fit.class_balance:
         pixels = pixels_per_class(splits, sets)
@@ -112,16 +153,7 @@ def fit(
     if config.fit.check_data and validation is not None:
         pixels_per_class([validation], LabelSets.of([validation], [None]))
     members = torch.from_numpy(sets.members) if sets.partial else None
-    learner = Learner(config, space, weights=weights, members=members, unfinished=unfinished)
-    with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
-        _loop(learner, _batches(learner, splits, sets), validation, log, on_step)
-        learner.save(folder / UNFINISHED, with_optimiser=True)  # a score that fails must not lose the fit
-        score = None if validation is None else learner.score(validation)
-        log.add(learner.step, {} if score is None else _numbers(score))
-    learner.save(folder / FINISHED, with_optimiser=False)
-    if learner.leads:
-        (folder / UNFINISHED).unlink(missing_ok=True)
-    return FitResult(folder / FINISHED, learner.step, time.monotonic() - begin, score, leads=learner.leads)
+    return Learner(config, sets.space, weights=weights, members=members, unfinished=unfinished)
 
 
 def _loop(
@@ -133,38 +165,80 @@ def _loop(
 ) -> None:
     settings = learner.config.fit
     unfinished = Path(learner.config.output) / UNFINISHED
-    recent: list[Tensor] = []
-    since = time.monotonic()
+    meter = StepMeter()
     learner.bare.train()
+    if learner.scores_left == 0:
+        return
     with HeldInterrupt() as interrupt:
-        for images, labels in coming:
-            recent.append(_learned(learner, images, labels))
+        for images, labels in meter.waited(coming):
+            meter.add(_learned(learner, images, labels), len(labels) * learner.fabric.world_size)
             step = learner.step
             if step % _LOG_EVERY == 0 or step == settings.steps:
-                seconds, since = time.monotonic() - since, time.monotonic()
-                loss = float(torch.stack(recent).mean())
-                report = StepReport(step, loss, len(recent) * settings.batch_size / seconds)
-                recent.clear()
-                log.add(
-                    step,
-                    {
-                        "loss": loss,
-                        "learning_rate": learning_rate(settings, step - 1),
-                        "images_per_second": report.images_per_second,
-                    },
-                )
-                if learner.leads:
-                    on_step(report)
+                _report(learner, meter, log, on_step)
             if step == settings.steps and not interrupt.asked:
                 return
-            if step % settings.save_every == 0:
-                learner.save(unfinished, with_optimiser=True)
-            if validation is not None and settings.score_every and step % settings.score_every == 0:
-                log.add(step, _numbers(learner.score(validation)))
+            with meter.paused():
+                if validation is not None and _score_is_due(settings, step):
+                    _score(learner, validation, log)
+                if step % settings.save_every == 0:  # after the score, which patience remembers
+                    learner.save(unfinished)
             if interrupt.asked:
                 if learner.leads:  # without waiting: the other processes are interrupted too
-                    learner.checkpoint(with_optimiser=True).save(unfinished)
+                    learner.unfinished().save(unfinished)
                 raise KeyboardInterrupt
+            if learner.scores_left == 0:
+                if step % _LOG_EVERY:
+                    _report(learner, meter, log, on_step)
+                return
+
+
+def _score_is_due(settings: FitConfig, step: int) -> bool:
+    """Whether a step within a fit is followed by a score; the last one always is, outside the loop."""
+    return settings.score_every > 0 and step % settings.score_every == 0 and step < settings.steps
+
+
+def _report(learner: Learner, meter: StepMeter, log: FitLog, on_step: Callable[[StepReport], object]) -> None:
+    """Log and tell of the steps since the last report; all processes take part."""
+    mean_loss, speed, waiting = meter.take()
+    loss = learner.mean_over_devices(mean_loss)
+    report = StepReport(learner.step, loss, speed, waiting, learner.scores_left)
+    log.add(
+        learner.step,
+        {
+            "loss": loss,
+            "learning_rate": learning_rate(learner.config.fit, learner.step - 1),
+            "images_per_second": speed,
+            "waiting": waiting,
+        },
+    )
+    if learner.leads:
+        on_step(report)
+
+
+def _score(learner: Learner, validation: Split, log: FitLog) -> Evaluation:
+    """Score, log and, with patience, remember the best; a score that fails leaves a checkpoint."""
+    try:
+        score = learner.score(validation)
+    except Exception:
+        if learner.leads:
+            learner.unfinished().save(Path(learner.config.output) / UNFINISHED)
+        raise
+    log.add(learner.step, _numbers(score))
+    if learner.config.fit.patience:
+        learner.judge(score)
+    return score
+
+
+def _last_score(learner: Learner, validation: Split, log: FitLog) -> Evaluation:
+    """The score of the weights that are kept, which patience may take from an earlier step."""
+    score = None
+    if learner.scores_left != 0:  # else the loop has scored this step already
+        score = _score(learner, validation, log)
+    if learner.config.fit.patience and (score is None or learner.best.stale):
+        learner.take_best()
+        score = learner.score(validation)
+    assert score is not None
+    return score
 
 
 def _learned(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
@@ -176,55 +250,6 @@ def _learned(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
         ) from error
 
 
-def _batches(learner: Learner, splits: list[Split], sets: LabelSets) -> Iterator[Batch]:
-    settings = learner.config.fit
-    plan = SamplePlan(
-        frames=tuple(len(s.frames) for s in splits),
-        weights=tuple(d.weight for d in learner.config.data),
-        seed=settings.seed,
-    )
-    augmentation = Augmentation.from_config(settings, learner.config.network.mean)
-    limit = _CACHE_BYTES // max(1, settings.workers)
-    frames = AugmentedFrames(splits, sets.numbers, plan, augmentation, cache_bytes=limit)
-    world, rank = learner.fabric.world_size, learner.fabric.global_rank
-    numbers = range(learner.step * settings.batch_size + rank, settings.steps * settings.batch_size, world)
-    return batches(frames, numbers, batch_size=settings.batch_size // world, workers=settings.workers)
-
-
 def _numbers(score: Evaluation) -> dict[str, float]:
     named = {"score/mean_iou": score.mean_iou, "score/pixel_accuracy": score.pixel_accuracy}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _unfinished(folder: Path, config: Config, *, resume: bool) -> Checkpoint | None:
-    """The checkpoint to continue from, or None to start anew.
-
-    Raises:
-        InputError: there is a fit and `resume` was not asked for, or it is a fit of another configuration.
-    """
-    refuse_blocked(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is not a folder: choose another output")
-    found = [folder / name for name in (FINISHED, UNFINISHED) if (folder / name).exists()]
-    if not found:
-        return None
-    if not resume:
-        raise InputError(f"{found[0]} is there already: add --resume, or choose another output")
-    checkpoint = Checkpoint.load(found[0])
-    ours, theirs = _flat(config.model_dump(mode="json")), _flat(checkpoint.config.model_dump(mode="json"))
-    for key in {**theirs, **ours}:
-        if key not in _MAY_CHANGE and ours.get(key) != theirs.get(key):
-            raise InputError(
-                f"{found[0]} was made with {key} = {json.dumps(theirs.get(key))}, now it is "
-                f"{json.dumps(ours.get(key))}: choose another output"
-            )
-    return checkpoint if found[0].name == UNFINISHED else None
-
-
-def _flat(table: object, prefix: str = "") -> dict[str, object]:
-    """Nested tables and lists of tables as `dotted.key` -> value."""
-    if isinstance(table, list) and table and isinstance(table[0], dict):
-        table = {str(k): entry for k, entry in enumerate(table)}
-    if not isinstance(table, dict):
-        return {prefix.rstrip("."): table}
-    return {k: v for name, value in table.items() for k, v in _flat(value, f"{prefix}{name}.").items()}

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
 from torch.utils.tensorboard import SummaryWriter
 
 from lsu.runtime import InputError
 from lsu.runtime.files import read_bytes
+
+from .run_folder import LOG
 
 
 class FitLog:
@@ -30,13 +34,13 @@ class FitLog:
         if silent:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "log.jsonl").open("a+", encoding="utf-8")
+        self._file = (folder / LOG).open("a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
             raise InputError(f"{folder}: another process is fitting into this folder") from error
-        kept = [line for line in _lines_of(folder / "log.jsonl") if _step_of(line) <= start]
+        kept = [line for line in _lines_of(folder / LOG) if _step_of(line) <= start]
         self._file.truncate(0)
         self._file.writelines(line + "\n" for line in kept)
         self._file.flush()
@@ -52,6 +56,11 @@ class FitLog:
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
+    def add_figure(self, step: int, name: str, picture: npt.NDArray[np.uint8]) -> None:
+        """Show a picture uint8 [H,W,3] RGB on the board."""
+        if not self._silent:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
     def __enter__(self) -> "FitLog":
         """The log itself."""
         return self
@@ -63,6 +72,18 @@ class FitLog:
         if not self._silent:
             self._file.close()
             self._board.close()
+
+
+def read_log(folder: Path) -> dict[str, dict[int, float]]:
+    """The numbers in a run folder's log, name -> step -> value; not a number where a fit had none."""
+    found: dict[str, dict[int, float]] = {}
+    for line in _lines_of(folder / LOG):
+        step = _step_of(line)
+        if math.isfinite(step):
+            for name, value in json.loads(line).items():
+                if name != "step" and isinstance(value, int | float | None):
+                    found.setdefault(name, {})[int(step)] = math.nan if value is None else float(value)
+    return found
 
 
 def _lines_of(path: Path) -> list[str]:

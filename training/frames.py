@@ -1,16 +1,13 @@
-"""Frames as torch batches: decoded, augmented, and read ahead by worker processes."""
+"""Frames as a torch data set: decoded, kept, augmented."""
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from lsu.runtime import Dataset, Frame, InputError, Relation, Sample, Split
@@ -66,13 +63,13 @@ def _pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
 
 
 class AugmentedFrames(TorchDataset[Batch]):
-    """Sample number -> image uint8 [h,w,3] and label numbers int64 [h,w]; keeps decoded frames.
+    """(Sample, stage) -> image uint8 [h,w,3] and label numbers int64 [h,w]; keeps decoded frames.
 
     Args:
         splits: the data entries, in the plan's order.
         numbers: per entry what each of its labels is called in training (`LabelSets.numbers`).
-        plan: which frame each number is.
-        augmentation: what happens to it.
+        plan: which frame each sample is.
+        augmentations: what happens to it in each stage of the crop plan.
         cache_bytes: decoded frames are kept until they fill this much memory, in each worker process.
     """
 
@@ -81,25 +78,26 @@ class AugmentedFrames(TorchDataset[Batch]):
         splits: Sequence[Split],
         numbers: Sequence[npt.NDArray[np.int64]],
         plan: SamplePlan,
-        augmentation: Augmentation,
+        augmentations: Sequence[Augmentation],
         *,
         cache_bytes: int,
     ) -> None:
         self._splits = splits
         self._numbers = numbers
         self._plan = plan
-        self._augmentation = augmentation
+        self._augmentations = augmentations
         self._cache: dict[tuple[int, int], Sample] = {}
         self._free_bytes = cache_bytes
 
-    def __getitem__(self, number: int) -> Batch | InputError:  # type: ignore[override]
-        """The augmented sample of that number, or why its frame cannot be used."""
+    def __getitem__(self, index: tuple[int, int]) -> Batch | InputError:  # type: ignore[override]
+        """The augmented sample of that number in that stage, or why its frame cannot be used."""
+        number, stage = index
         draw = self._plan.draw(number)
         try:
             sample = self._sample(draw.entry, draw.frame)
         except InputError as error:  # as a value: a worker process would wrap a raised one in its traceback
             return error
-        sample = self._augmentation.apply(sample, draw.generator)
+        sample = self._augmentations[stage].apply(sample, draw.generator, focus=draw.focus)
         return torch.from_numpy(sample.image), torch.from_numpy(self._numbers[draw.entry][sample.labels])
 
     def _sample(self, entry: int, frame: int) -> Sample:
@@ -113,36 +111,3 @@ class AugmentedFrames(TorchDataset[Batch]):
             self._cache[key] = sample
             self._free_bytes -= size
         return sample
-
-
-def batches(frames: AugmentedFrames, numbers: range, *, batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of the samples with these numbers: images uint8 [N,h,w,3], labels int64 [N,h,w]."""
-    loader: DataLoader[Batch] = DataLoader(
-        frames,
-        batch_size=batch_size,
-        sampler=numbers,
-        num_workers=workers,
-        worker_init_fn=_single_threaded,
-        collate_fn=_collated,
-        drop_last=True,
-    )
-    for batch in loader:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
-
-
-def _collated(samples: Sequence[Batch | InputError]) -> Batch | InputError:
-    """The samples stacked, or the first error among them."""
-    good = []
-    for sample in samples:
-        if isinstance(sample, InputError):
-            return sample
-        good.append(sample)
-    return torch.stack([image for image, _ in good]), torch.stack([labels for _, labels in good])
-
-
-def _single_threaded(worker: int) -> None:
-    del worker
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process to end the fit well

@@ -3,36 +3,27 @@
 Every random choice of a step follows from the seed and the step's number.
 """
 
-import logging
-import math
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from lsu.runtime import InputError, LabelSpace, Segmenter, Split
 from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation, evaluate
 
+from .average import WeightAverage
 from .checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
-from .config import Config, FitConfig
-from .losses import cross_entropy, partial_cross_entropy
+from .config import Config
+from .devices import launched, with_synced_norms
+from .losses import cross_entropy, label_weight, partial_cross_entropy
 from .networks import Normalise, build_network
+from .own_loss import LossOf, brings_loss, refuse_loss_settings
+from .patience import Best
+from .schedule import learning_rate
 from .torch_engine import TorchEngine
-
-
-def learning_rate(config: FitConfig, step: int) -> float:
-    """The learning rate of step 0, 1, ...: a linear rise over `warmup_steps`, then half a cosine to 0.
-
-    Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5 with one period.
-    """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    left = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * left))
 
 
 class Learner:
@@ -62,75 +53,142 @@ class Learner:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self.config, self.space, self.weights, self.members = config, space, weights, members
-        self.step = 0 if unfinished is None else unfinished.step
-        self.fabric = _launched(settings)
-        if settings.batch_size % self.fabric.world_size:
-            raise InputError(
-                f"fit.batch_size {settings.batch_size} cannot be shared by {self.fabric.world_size} devices"
-            )
         torch.manual_seed(settings.seed)
-        self.bare = build_network(config.network, len(space)).to(memory_format=torch.channels_last)
+        bare = build_network(config.network, len(space)).to(memory_format=torch.channels_last)
+        self.own_loss = brings_loss(bare)
+        if self.own_loss:
+            refuse_loss_settings(settings, partial=members is not None)
+        self.fabric = launched(settings, all_used=not self.own_loss)  # Mask2Former has a norm without use
+        self.bare = with_synced_norms(bare, self.fabric) if settings.sync_batch_norm else bare
         if unfinished is not None:
             unfinished.load_into(self.bare)
         optimiser = torch.optim.AdamW(
-            self.bare.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            parameter_groups(self.bare, settings.encoder_rate),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         )
         _try(self.bare, settings.crop)
-        self.network, self.optimiser = self.fabric.setup(self.bare, optimiser)
-        if unfinished is not None:
-            restore_optimiser(optimiser, unfinished.optimiser)
+        trained: nn.Module = LossOf(self.bare) if self.own_loss else self.bare
+        trained = torch.compile(trained) if settings.compile else trained  # type: ignore[assignment]
+        self.network, self.optimiser = self.fabric.setup(trained, optimiser)
         self.normalise = Normalise(config.network).to(self.fabric.device)
+        self.average = WeightAverage(self.bare, settings.ema) if settings.ema else None
+        self.step, self.best = 0, Best()
+        if unfinished is not None:
+            self._continue(unfinished, optimiser)
+
+    def _continue(self, unfinished: Checkpoint, optimiser: torch.optim.Optimizer) -> None:
+        self.step, self.best = unfinished.step, unfinished.best
+        restore_optimiser(optimiser, unfinished.optimiser)
+        if self.average is not None:
+            self.average.network.load_state_dict(dict(unfinished.average))
 
     def learn(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step on images uint8 [N,h,w,3] and labels int64 [N,h,w]; the loss, detached."""
-        settings = self.config.fit
-        torch.manual_seed(settings.seed + 1_000_003 * (self.step + 1))  # dropout of this step
+        """One optimiser step on images uint8 [N,h,w,3] and labels int64 [N,h,w]; the loss, detached.
+
+        On several devices each has its part of the batch, and the mean of what they return is the loss.
+        """
+        settings, fabric = self.config.fit, self.fabric
+        seed = settings.seed + 1_000_003 * (self.step + 1) + fabric.global_rank
+        torch.manual_seed(seed)  # dropout of this step
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(settings, self.step)
-        images = self.normalise(self.fabric.to_device(images))
-        scores = self.network(images.contiguous(memory_format=torch.channels_last))
-        labels = self.fabric.to_device(labels)
-        weights = None if self.weights is None else self.fabric.to_device(self.weights)
-        loss = self._loss(scores, labels, weights)
+            group["lr"] = group["share"] * learning_rate(settings, self.step)
+        images = self.normalise(fabric.to_device(images)).contiguous(memory_format=torch.channels_last)
+        loss = self._loss(images, fabric.to_device(labels))
         self.optimiser.zero_grad()
-        self.fabric.backward(loss)
+        fabric.backward(loss)
+        if settings.clip_norm:
+            fabric.clip_gradients(
+                self.network, self.optimiser, max_norm=settings.clip_norm, error_if_nonfinite=False
+            )  # what is not finite is for the loss scale of 16-mixed, which leaves the step out
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update(self.bare, self.step)
         self.step += 1
         return loss.detach()
 
-    def _loss(self, scores: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of this device's part; the mean over devices is the loss of the batch."""
+        if self.own_loss:
+            own: Tensor = self.network(images, labels)
+            return own
+        scores: Tensor = self.network(images)
         smoothing = self.config.fit.label_smoothing
-        if self.members is None:
-            return cross_entropy(scores, labels, weights=weights, label_smoothing=smoothing)
-        members = self.fabric.to_device(self.members)
-        return partial_cross_entropy(scores, labels, members, weights=weights, label_smoothing=smoothing)
+        weights = None if self.weights is None else self.fabric.to_device(self.weights)
+        members = None if self.members is None else self.fabric.to_device(self.members)
+        if members is None:
+            loss = cross_entropy(scores, labels, weights=weights, label_smoothing=smoothing)
+        else:
+            loss = partial_cross_entropy(scores, labels, members, weights=weights, label_smoothing=smoothing)
+        if self.fabric.world_size == 1:
+            return loss
+        # DDP takes the mean of the devices' gradients, the loss is a mean over the whole batch's known pixels
+        known = label_weight(labels, weights=weights, members=members)
+        mean_known: Tensor = self.fabric.all_reduce(known.clone(), reduce_op="mean")
+        return loss * (known / mean_known.clamp(min=torch.finfo(torch.float32).tiny))
+
+    def mean_over_devices(self, value: Tensor) -> float:
+        """The mean of a number that each process has; all of them must ask."""
+        return float(self.fabric.all_reduce(value, reduce_op="mean"))
 
     @property
     def leads(self) -> bool:
         """Whether this is the process that writes and reports; there is one per device."""
         return bool(self.fabric.is_global_zero)
 
-    def save(self, path: Path, *, with_optimiser: bool) -> None:
-        """Write the run as it is now; the other processes wait until the file is there."""
+    @property
+    def answering(self) -> nn.Module:
+        """The network that is scored and kept: the average of weights where there is one."""
+        return self.bare if self.average is None else self.average.network
+
+    def save(self, path: Path) -> None:
+        """Write what a fit continues from; the other processes wait until the file is there."""
         if self.leads:
-            self.checkpoint(with_optimiser=with_optimiser).save(path)
+            self.unfinished().save(path)
         self.fabric.barrier()
 
-    def checkpoint(self, *, with_optimiser: bool) -> Checkpoint:
-        """The run as it is now."""
+    def unfinished(self) -> Checkpoint:
+        """The run as it is now, with all that a fit continues from."""
         return Checkpoint(
             config=self.config,
             label_space=self.space,
             step=self.step,
             weights=self.bare.state_dict(),
-            optimiser=optimiser_tensors(self.optimiser) if with_optimiser else {},
+            optimiser=optimiser_tensors(self.optimiser),
+            average={} if self.average is None else self.average.network.state_dict(),
+            best=self.best,
         )
 
+    def finished(self) -> Checkpoint:
+        """The result as it is now: the answering network alone."""
+        return Checkpoint(
+            config=self.config,
+            label_space=self.space,
+            step=self.step,
+            weights=self.answering.state_dict(),
+            optimiser={},
+            best=Best(self.best.step, self.best.score, self.best.stale),
+        )
+
+    def judge(self, score: Evaluation) -> None:
+        """Remember the answering weights if they scored best; all processes follow the first one's score."""
+        mean_iou = self.fabric.broadcast(score.mean_iou)
+        self.best = self.best.judged(mean_iou, self.step, self.answering.state_dict())
+
+    @property
+    def scores_left(self) -> int | None:
+        """How many more scores without a better one the patience allows; None without patience."""
+        patience = self.config.fit.patience
+        return max(0, patience - self.best.stale) if patience else None
+
+    def take_best(self) -> None:
+        """Give the answering network the weights that scored best; nothing is learned after this."""
+        self.answering.load_state_dict(dict(self.best.weights))
+
     def score(self, validation: Split) -> Evaluation:
-        """The evaluation of the network as it is now; the network is in training mode before and after."""
-        spec = self.checkpoint(with_optimiser=False).spec
-        forward = nn.Sequential(self.normalise, self.bare).eval()
-        engine = TorchEngine(forward, spec, identity="", device=str(self.fabric.device))
+        """The evaluation of the answering network; the learning one is in training mode before and after."""
+        forward = nn.Sequential(self.normalise, self.answering).eval()
+        engine = TorchEngine(forward, self.finished().spec, identity="", device=str(self.fabric.device))
         segmenter = Segmenter(engine)
 
         def segment(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -139,7 +197,29 @@ class Learner:
         try:
             return evaluate(segment, self.space, validation, boundaries=False)
         finally:
-            forward.train()
+            self.bare.train()
+
+
+def parameter_groups(network: nn.Module, encoder_rate: float) -> list[dict[str, object]]:
+    """The network's parameters for an optimiser, each group with its `share` of the learning rate.
+
+    One group where all shares are 1; otherwise the encoder's parameters come first, then the others. The
+    order decides what an unfinished checkpoint calls the optimiser's tensors.
+
+    Raises:
+        InputError: the encoder has a rate of its own and the network has no encoder.
+    """
+    if encoder_rate == 1:
+        return [{"params": list(network.parameters()), "share": 1.0}]
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise InputError(
+            f"fit.encoder_rate is {encoder_rate:g}, but this network has no encoder: leave it out"
+        )
+    ours = list(encoder.parameters())
+    known = {id(p) for p in ours}
+    others = [p for p in network.parameters() if id(p) not in known]
+    return [{"params": ours, "share": encoder_rate}, {"params": others, "share": 1.0}]
 
 
 def _try(network: nn.Module, crop: tuple[int, int]) -> None:
@@ -151,21 +231,3 @@ def _try(network: nn.Module, crop: tuple[int, int]) -> None:
         raise InputError(
             f"fit.crop {list(crop)} does not go with this network, try a larger one: {first_line(error)}"
         ) from error
-
-
-def _launched(settings: FitConfig) -> Fabric:
-    """Lightning Fabric on the asked devices, its own messages below warnings kept quiet."""
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    try:
-        fabric = Fabric(
-            accelerator=settings.accelerator, devices=settings.devices, precision=settings.precision
-        )
-        if settings.precision == "16-mixed" and fabric.device.type == "cpu":
-            raise InputError("fit.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
-        fabric.launch()
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise InputError(
-            f"fit.accelerator {settings.accelerator!r} with fit.devices {settings.devices!r} cannot be used "
-            f"here: {first_line(error)}"
-        ) from error
-    return fabric

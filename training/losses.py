@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from lsu.runtime import VOID
 
+_TINY = torch.finfo(torch.float32).tiny
+
 
 def class_weights(pixels: npt.NDArray[np.int64], balance: float) -> Tensor:
     """Weights float32 [C] that lift rare classes: (median(f) / f_c) ** balance, f_c the share of class c.
@@ -41,10 +43,7 @@ def cross_entropy(
     total = functional.cross_entropy(
         enlarged, labels, weights, ignore_index=VOID, reduction="sum", label_smoothing=label_smoothing
     )
-    known = labels[labels != VOID]
-    if not len(known):
-        return total
-    return total / (len(known) if weights is None else weights[known].sum())
+    return total / label_weight(labels, weights=weights).clamp(min=_TINY)
 
 
 def partial_cross_entropy(
@@ -78,11 +77,29 @@ def partial_cross_entropy(
         reduction="sum",
         label_smoothing=label_smoothing,
     )
-    weights = scores.new_ones(classes, dtype=torch.float32) if weights is None else weights
-    allowed = members.float()
-    importance = (allowed @ weights) / allowed.sum(1).clamp(min=1)  # [numbers], 0 for void
+    importance = _importance(members, weights)  # [numbers], 0 for void
     sets = labels[several]  # [P]
     chosen = enlarged.permute(0, 2, 3, 1)[several]  # [P, C]
     possible = chosen.masked_fill(~members[sets], -torch.inf).logsumexp(1)
     total = total + (importance[sets] * (chosen.logsumexp(1) - possible)).sum()
-    return total / importance[labels].sum().clamp(min=torch.finfo(torch.float32).tiny)
+    return total / label_weight(labels, weights=weights, members=members).clamp(min=_TINY)
+
+
+def label_weight(labels: Tensor, *, weights: Tensor | None = None, members: Tensor | None = None) -> Tensor:
+    """What the mean over these labels divides by, float32 []: known pixels, each as much as it counts.
+
+    A batch that is shared by several devices has the mean over all its known pixels, so they sum this.
+    The arguments are those of the losses above; without `members` each label allows one class.
+    """
+    if members is not None:
+        return _importance(members, weights)[labels].sum()
+    if weights is None:
+        return (labels != VOID).sum().float()
+    return functional.pad(weights, (0, VOID + 1 - len(weights)))[labels].sum()
+
+
+def _importance(members: Tensor, weights: Tensor | None) -> Tensor:
+    """How much each number's pixels count, float32 [numbers]: the mean weight of its classes, 0 for none."""
+    allowed = members.float()
+    weights = allowed.new_ones(allowed.shape[1]) if weights is None else weights
+    return (allowed @ weights) / allowed.sum(1).clamp(min=1)

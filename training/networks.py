@@ -1,4 +1,4 @@
-"""Networks: segmentation_models_pytorch over timm encoders, their scores at the network's own resolution.
+"""Networks, with scores at their own resolution: segmentation_models_pytorch over timm encoders, Mask2Former.
 
 Enlarging the scores is the head's work (lsu.runtime.head), so the final upsampling of every architecture
 is left out.
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from lsu.runtime import InputError
 from lsu.runtime.errors import first_line
+from lsu.runtime.model import ScoreKind
 
 from .config import NetworkConfig
+from .mask2former import Mask2Former, build_mask2former
 
 MULTIPLE = 32
 """H and W of every input are multiples of this: the encoders halve five times."""
@@ -23,18 +25,21 @@ _ARCHITECTURES: dict[str, tuple[Any, dict[str, str]]] = {
     "deeplabv3plus": (smp.DeepLabV3Plus, {"decoder_channels": "decoder_channels"}),
     "segformer": (smp.Segformer, {"decoder_channels": "decoder_segmentation_channels"}),
     "pan": (smp.PAN, {"decoder_channels": "decoder_channels"}),
+    "mask2former": (Mask2Former, {}),
 }
 
 
 def build_network(config: NetworkConfig, classes: int) -> nn.Module:
-    """A network from normalised images float [N,3,H,W] to logits float [N,classes,H/s,W/s].
+    """A network from normalised images float [N,3,H,W] to scores float [N,classes,H/s,W/s] (`score_kind`).
 
     The stride s is 4. Weights are drawn from torch's global generator.
 
     Raises:
-        InputError: the encoder is unknown or does not go with the architecture.
+        InputError: the encoder is unknown or does not go with the architecture, or a package is missing.
     """
     make, names = _ARCHITECTURES[config.architecture]
+    if make is Mask2Former:
+        return build_mask2former(config, classes)
     options: dict[str, Any] = {"encoder_name": config.encoder, "encoder_weights": config.pretrained}
     if config.decoder_channels is not None:
         options[names["decoder_channels"]] = config.decoder_channels
@@ -47,6 +52,17 @@ def build_network(config: NetworkConfig, classes: int) -> nn.Module:
             f"network {config.architecture} over {config.encoder!r} cannot be made: {first_line(error)}"
         ) from error
     return network
+
+
+def score_kind(config: NetworkConfig) -> ScoreKind:
+    """What the network's scores are: logits, unless its class says `scores = "probabilities"`."""
+    kind: ScoreKind = getattr(_ARCHITECTURES[config.architecture][0], "scores", "logits")
+    return kind
+
+
+def traces_free_sizes(config: NetworkConfig) -> bool:
+    """Whether a network traced once takes any size; Swin lays out its windows for the size of the trace."""
+    return config.architecture != "mask2former"
 
 
 class Normalise(nn.Module):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from lsu.runtime import VOID, Sample
 
 from .config import FitConfig
+from .crop_plan import Stage
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -32,20 +33,25 @@ class Augmentation:
     white_balance: float = 0.0
 
     @classmethod
-    def from_config(cls, config: FitConfig, mean: tuple[float, float, float]) -> "Augmentation":
-        """The augmentation of a fit; outside the image lies the mean colour."""
+    def from_config(cls, config: FitConfig, stage: Stage, mean: tuple[float, float, float]) -> "Augmentation":
+        """The augmentation of a fit's stage; outside the image lies the mean colour."""
         fill = tuple(round(255 * m) for m in mean)
         return cls(
-            crop=config.crop,
-            scale=config.scale,
+            crop=stage.crop,
+            scale=stage.scale,
             colour_jitter=config.colour_jitter,
             fill=(fill[0], fill[1], fill[2]),
             white_balance=config.white_balance,
         )
 
-    def apply(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """The augmented sample: image uint8 [h,w,3], labels uint8 [h,w] with 255 outside the image."""
-        matrix = self._warp(sample.labels.shape, generator)
+    def apply(
+        self, sample: Sample, generator: np.random.Generator, *, focus: tuple[float, float] | None = None
+    ) -> Sample:
+        """The augmented sample: image uint8 [h,w,3], labels uint8 [h,w] with 255 outside the image.
+
+        The crop contains the pixel `focus` (y, x) of the sample, at a place that is drawn uniformly.
+        """
+        matrix = self._warp(sample.labels.shape, generator, focus)
         size = (self.crop[1], self.crop[0])
         image = cv2.warpAffine(
             sample.image,
@@ -65,12 +71,21 @@ class Augmentation:
         )
         return Sample(self._recoloured(np.asarray(image, np.uint8), generator), np.asarray(labels, np.uint8))
 
-    def _warp(self, shape: tuple[int, ...], generator: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _warp(
+        self, shape: tuple[int, ...], generator: np.random.Generator, focus: tuple[float, float] | None
+    ) -> npt.NDArray[np.float64]:
         """The matrix float64 [2,3] from image to crop coordinates (pixel centres at whole numbers)."""
         factor = float(np.exp(generator.uniform(np.log(self.scale[0]), np.log(self.scale[1]))))
         # The crop lies inside an enlarged image that is larger, and a smaller one lies inside the crop.
         slack = [factor * side - target for side, target in zip(shape, self.crop, strict=True)]
-        top, left = (generator.uniform(min(0.0, s), max(0.0, s)) for s in slack)
+        ranges = [(min(0.0, s), max(0.0, s)) for s in slack]
+        if focus is not None:
+            places = [factor * (place + 0.5) - 0.5 for place in focus]
+            ranges = [
+                (max(low, place - side + 1), min(high, place))
+                for (low, high), place, side in zip(ranges, places, self.crop, strict=True)
+            ]
+        top, left = (generator.uniform(low, max(low, high)) for low, high in ranges)
         centre = (factor - 1) / 2  # half-pixel centres: x' = factor * (x + 0.5) - 0.5 - left
         matrix = np.array([[factor, 0, centre - left], [0, factor, centre - top]], np.float64)
         if generator.random() < 0.5:

@@ -1,0 +1,77 @@
+"""Centroid sampling against uniform sampling, per rare class.
+
+Two drives of CamVid with their true labels are learnt from, the third is scored; three rotations. The arms
+differ in how frames are drawn (centroids: half of the samples class by class) and in nothing else; the loss
+is not balanced.
+
+Example: python tools/trial_centroids.py --data $LSU_DATA --jobs 2
+"""
+
+import argparse
+import statistics
+from functools import partial
+from pathlib import Path
+
+from trials import (
+    RARE,
+    Entry,
+    Row,
+    Trial,
+    fitted,
+    once,
+    origin,
+    parser,
+    rotations,
+    run_all,
+    score,
+    scores_of,
+    summary,
+    write_drives,
+    write_table,
+)
+
+from lsu.runtime import Dataset
+
+ARMS: dict[str, dict[str, object]] = {
+    "uniform": {"class_balance": 0.0},
+    "centroids": {"class_balance": 0.0, "centroids": 0.5},
+}
+
+
+def main() -> None:
+    """Run all trials that are not done, and write the tables."""
+    arguments = parser(__doc__, work="trial_centroids", steps=400).parse_args()
+    work = arguments.work.resolve()
+    drives = write_drives(arguments.data.resolve() / "camvid11", work / "data")
+    one = partial(run, drives=drives, work=work, steps=arguments.steps)
+    run_all(one, rotations(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
+
+
+def run(trial: Trial, *, drives: Path, work: Path, steps: int) -> list[Row]:
+    """The rows of one trial."""
+    folder = work / f"{steps}-steps" / trial.name
+    return once(folder, lambda: [_row(arm, trial, drives, folder, steps) for arm in ARMS])
+
+
+def _row(arm: str, trial: Trial, drives: Path, folder: Path, steps: int) -> Row:
+    data: list[Entry] = [
+        {"dataset": str(drives / "drives"), "split": drive} for drive in (trial.source, trial.foreign)
+    ]
+    settings = {"steps": steps, "seed": trial.seed, **ARMS[arm]}
+    checkpoint = fitted(folder / arm, data, fit_settings=settings)
+    scores = scores_of(score(checkpoint, Dataset.load(drives / "drives").split(trial.scored)))
+    rare = round(statistics.mean(float(str(scores[f"iou_{name}"])) for name in RARE), 2)
+    return {**trial.facts, "model": arm, "miou_rare": rare, **scores, "steps": steps, **origin()}
+
+
+def write(rows: list[Row], arguments: argparse.Namespace) -> None:
+    """`centroids.csv` with every fit, `centroids_summary.csv` with means and spreads per rare class."""
+    write_table(arguments.out / "centroids.csv", rows, arguments)
+    columns = ("miou", "miou_rare", *(f"iou_{name}" for name in RARE))
+    lines = summary(rows, by=("scored", "model"), columns=columns)
+    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
+    write_table(arguments.out / "centroids_summary.csv", lines, arguments)
+
+
+if __name__ == "__main__":
+    main()

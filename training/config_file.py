@@ -1,0 +1,74 @@
+"""Configuration files: TOML with overrides over a preset, and their faults in one line each."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from lsu.runtime import InputError
+from lsu.runtime.errors import near_names
+from lsu.runtime.files import read_toml, toml_value
+
+from .preset import with_preset
+
+
+def table_from_file(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The table in a TOML file with `key=value` overrides applied, over the preset that it names.
+
+    Raises:
+        InputError: not TOML, a wrong override, or an unknown preset.
+    """
+    table = read_toml(path)
+    for override in overrides:
+        _apply(table, override)
+    return with_preset(table, str(path))
+
+
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong with a table for `model`; near keys beside an unknown one."""
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(model, problem["loc"][:-1])
+        return f"unknown key {place!r}; {near_names(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"the key {place!r} is missing"
+    value = problem["input"]
+    shown = f" (got {json.dumps(value)})" if isinstance(value, str | int | float | bool | list) else ""
+    return f"{place or 'configuration'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r} is not key=value, such as fit.steps=500")
+    *parents, last = key.split(".")
+    place: Any = table
+    for parent in parents:
+        try:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        except (ValueError, IndexError, AttributeError) as error:
+            raise InputError(f"override {override!r}: there is no {parent!r}") from error
+    if not isinstance(place, dict):
+        raise InputError(f"override {override!r}: {'.'.join(parents)} is not a table")
+    place[last] = toml_value(text)
+
+
+def _keys_at(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
+    """The keys of a nested table; those at the top have the preset's beside them."""
+    inner: type[BaseModel] | None = model
+    for part in place:
+        if isinstance(part, str) and inner is not None:
+            inner = _model_in(inner.model_fields[part].annotation)
+    known = [] if inner is None else list(inner.model_fields)
+    return known if place else [*known, "preset"]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field's annotation speaks of, in a tuple or an option too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in found if model is not None), None)

@@ -1,0 +1,82 @@
+"""The devices and processes of a fit: Lightning Fabric, started by itself or by torchrun."""
+
+import logging
+import os
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from lsu.runtime import InputError
+from lsu.runtime.errors import first_line
+
+from .config import FitConfig
+
+
+def launched(settings: FitConfig, *, all_used: bool = True) -> Fabric:
+    """Lightning Fabric on the asked devices, its own messages below warnings kept quiet.
+
+    Under torchrun the processes are there already and `fit.devices` 1 or `auto` means all of them.
+
+    Args:
+        settings: precision and devices.
+        all_used: every parameter gets a gradient in every step; else DDP has to look each time which do.
+
+    Raises:
+        InputError: the settings do not go with this machine or with torchrun's processes.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    devices, nodes = _asked(settings)
+    alone = (devices, nodes) == (1, 1)
+    try:
+        fabric = Fabric(
+            accelerator=settings.accelerator,
+            strategy="auto" if all_used or alone else "ddp_find_unused_parameters_true",
+            devices=devices,
+            num_nodes=nodes,
+            precision=settings.precision,
+        )
+        if settings.precision == "16-mixed" and fabric.device.type == "cpu":
+            raise InputError("fit.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        fabric.launch()
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"fit.accelerator {settings.accelerator!r} with fit.devices {devices!r} cannot be used "
+            f"here: {first_line(error)}"
+        ) from error
+    if settings.batch_size % fabric.world_size:
+        raise InputError(
+            f"fit.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} devices: "
+            f"choose a multiple"
+        )
+    return fabric
+
+
+def leads_here() -> bool:
+    """Whether this process is the first of its fit, before anything was launched."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+def with_synced_norms(network: nn.Module, fabric: Fabric) -> nn.Module:
+    """The network with batch statistics over all devices (torch.nn.SyncBatchNorm); weights keep their names.
+
+    Raises:
+        InputError: the devices are CPUs, which torch has no such layer for.
+    """
+    if fabric.world_size == 1:
+        return network
+    if fabric.device.type == "cpu":
+        raise InputError("fit.sync_batch_norm needs GPUs: torch has none for CPUs, set it to false")
+    synced: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return synced
+
+
+def _asked(settings: FitConfig) -> tuple[int | str, int]:
+    """Devices per machine and machines."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return settings.devices, 1
+    here, all_of_them = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    if settings.devices not in (1, "auto", here):
+        raise InputError(
+            f"fit.devices is {settings.devices}, but torchrun started {here} processes: leave fit.devices out"
+        )
+    return here, all_of_them // here
