@@ -32,6 +32,7 @@ from lsu.runtime.relabel.views import views_from_text
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.fit import fit
+from lsu.training.step_meter import StepReport
 from lsu.training.torch_engine import TorchEngine
 
 Row = dict[str, object]
@@ -185,11 +186,17 @@ def _write_merged(truth: Split, space: LabelSpace, folder: Path) -> None:
 
 
 def fitted(
-    folder: Path, data: Sequence[Entry], *, fit_settings: Mapping[str, object], **more: object
+    folder: Path,
+    data: Sequence[Entry],
+    *,
+    fit_settings: Mapping[str, object],
+    network: Mapping[str, object] = NETWORK,
+    on_step: Callable[[StepReport], object] = lambda _: None,
 ) -> Path:
-    """The checkpoint of a network fitted on these data entries; `more` are other keys of a configuration."""
-    table = {"network": NETWORK, **more, "fit": {**FIT, **fit_settings}, "output": str(folder), "data": data}
-    return fit(Config.from_dict(table, "the trial's settings"), resume=True).checkpoint
+    """The checkpoint of a network fitted on these data entries."""
+    table = {"network": network, "fit": {**FIT, **fit_settings}, "output": str(folder), "data": data}
+    config = Config.from_dict(table, "the trial's settings")
+    return fit(config, resume=True, on_step=on_step).checkpoint
 
 
 def score(checkpoint: Path, split: Split) -> Evaluation:
