@@ -1,8 +1,9 @@
 """Centroid sampling against uniform sampling, per rare class.
 
 Two drives of CamVid with their true labels are learnt from, the third is scored; three rotations. The arms
-differ in how frames are drawn (centroids: half of the samples class by class) and in nothing else; the loss
-is not balanced.
+differ in how frames are drawn (centroids: half of the samples class by class) and in nothing else. The loss
+is balanced as in the other trials: without it no network of this size found a rare class in so few steps,
+however its frames were drawn.
 
 Example: python tools/trial_centroids.py --data $LSU_DATA --jobs 2
 """
@@ -33,8 +34,8 @@ from trials import (
 from lsu.runtime import Dataset
 
 ARMS: dict[str, dict[str, object]] = {
-    "uniform": {"class_balance": 0.0},
-    "centroids": {"class_balance": 0.0, "centroids": 0.5},
+    "uniform": {},
+    "centroids": {"centroids": 0.5},
 }
 
 
