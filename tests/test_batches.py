@@ -100,3 +100,5 @@ def test_settings_that_cannot_be_are_refused(place: Path) -> None:
         made(place, [{"dataset": str(place / "a"), "until": 0.5}])
     with pytest.raises(InputError, match="fit.centroid_boost: no class 'sky' in label space 'foreign'"):
         batches(made(place, centroids=0.5, centroid_boost={"sky": 2}))
+    with pytest.raises(InputError, match="fit: centroid_boost has no effect without centroids"):
+        made(place, centroid_boost={"ground": 2})

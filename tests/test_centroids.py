@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,47 @@ def test_centroids_are_kept_until_a_label_file_changes(split, tmp_path: Path, mo
     label.write_bytes(label.read_bytes())
     centroids_of([split], sets, tile=1024, cache=cache)
     assert len(counts) == 2
+
+
+def test_centroids_are_counted_anew_where_the_same_files_mean_something_else(tmp_path: Path) -> None:
+    table = write_dataset(tmp_path / "data")
+    found = []
+    ground, other, above = FOREIGN.classes
+    for ids in ((7, 33), (33, 7)):
+        classes = (replace(ground, id=ids[0]), other, replace(above, id=ids[1]))
+        (table.parent / "foreign.toml").write_text(replace(FOREIGN, classes=classes).to_toml())
+        split = Dataset.load(table).split("train")
+        found.append(
+            centroids_of([split], LabelSets.of([split], [None]), tile=1024, cache=tmp_path / "cache")
+        )
+    first, second = (
+        {(*m, *p) for m, p in zip(f.members.tolist(), f.places.tolist(), strict=True)} for f in found
+    )
+    assert second == {(entry, frame, 2 - dense, *place) for entry, frame, dense, *place in first}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_damage_to_the_cache_is_counted_anew(split, tmp_path: Path, seed: int) -> None:
+    """Which error says so depends on the byte: zlib's, the archive's, numpy's."""
+    sets = LabelSets.of([split], [None])
+    first = centroids_of([split], sets, tile=1024, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    data = bytearray(kept.read_bytes())
+    data[np.random.default_rng(seed).integers(len(data))] ^= 0xFF
+    kept.write_bytes(data)
+    again = centroids_of([split], sets, tile=1024, cache=tmp_path / "cache")
+    assert np.array_equal(first.members, again.members)
+    assert np.array_equal(first.places, again.places)
+
+
+def test_a_cache_that_cannot_be_read_is_no_error(split, tmp_path: Path) -> None:
+    sets = LabelSets.of([split], [None])
+    first = centroids_of([split], sets, tile=1024, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    kept.unlink()
+    kept.mkdir()  # what may not be read cannot be made by root
+    again = centroids_of([split], sets, tile=1024, cache=tmp_path / "cache")
+    assert np.array_equal(first.places, again.places)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not an archive", None])

@@ -333,6 +333,19 @@ def test_ctrl_c_ends_with_130_and_the_command_can_be_continued(place) -> None:
     assert len(list((place / "out/labels/train").glob("*.png"))) == 600
 
 
+def test_an_interrupted_fit_says_how_to_continue_in_words_that_a_shell_takes(place, lsu, monkeypatch) -> None:
+    def interrupted(config, **_) -> None:
+        Path(config.output).mkdir()
+        (Path(config.output) / "unfinished.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lsu.training.fit.fit", interrupted)
+    (place / "my fit.toml").write_text('output = "fit"\ndata = [{ dataset = "data" }]')
+    outcome = lsu("fit", "my fit.toml")
+    assert outcome.code == 130
+    assert "lsu: continue with: lsu fit 'my fit.toml' --resume\n" in outcome.err
+
+
 @pytest.mark.parametrize(
     "verb", ["relabel", "evaluate", "run", "inspect", "synth", "fit", ("export", "onnx")], ids=str
 )

@@ -28,6 +28,13 @@ def test_relative_paths_start_at_the_file(tmp_path) -> None:
     assert load(tmp_path, TEXT, "data.0.root=there").data[0].root == str(tmp_path / "there")
 
 
+def test_a_configuration_means_the_same_from_any_folder(tmp_path, monkeypatch) -> None:
+    here = load(tmp_path, TEXT)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert Config.load(Path("../fit.toml")) == here
+
+
 def test_overrides_change_single_values(tmp_path) -> None:
     config = load(
         tmp_path, TEXT, "fit.steps=9", "fit.crop=[64, 96]", "data.0.weight=2", "fit.precision=bf16-mixed"
@@ -51,7 +58,8 @@ def test_overrides_change_single_values(tmp_path) -> None:
         (["fit.scale=[2.0, 1.0]"], r"scale \[2.0, 1.0\] must rise"),
         (["fit.scale=[0.5, inf]"], "finite number"),
         (["fit.seed=99999999999999999999"], "fit.seed"),
-        (["fit.devices=0"], "fit.devices"),
+        (["fit.devices=0"], r"fit.devices: .*greater than or equal to 1 \(got 0\)"),
+        (["fit.crop=[64, 64, 2026-01-01]"], r"fit.crop: .*at most 2 items.*2026-01-01"),
         (["fit.threads=100000"], "fit.threads"),
         (["network.mean=[123.7, 116.3, 103.5]"], "network.mean.0: .*less than or equal to 1"),
         (["data.0.weight=0"], "data.0.weight: .*greater than or equal to 0.01"),

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lsu.runtime import LabelClass, LabelSpace
+from lsu.runtime import InputError, LabelClass, LabelSpace
 from lsu.runtime.evaluate import Evaluation
 from lsu.training.figures import _curves, draw_run, smoothed, write_score
-from lsu.training.run_folder import CONFUSION, CURVES, LOG
+from lsu.training.run_folder import CONFUSION, CURVES, LOG, SCORE
 
 
 def evaluation(classes: int, seed: int = 0) -> Evaluation:
@@ -73,6 +73,20 @@ def test_a_row_shows_shares_of_its_class_and_grey_where_it_has_no_pixel(tmp_path
     picture = draw_run(tmp_path)["confusion"]
     grey = (picture == (228, 228, 228)).all(-1)
     assert grey.sum() > 0.02 * grey.size
+
+
+def test_a_single_point_is_seen() -> None:
+    for points, marker in ((1, "o"), (2, "")):
+        curve = {10.0 * k: 1.0 for k in range(points)}
+        figure = _curves({"loss": curve, "learning_rate": curve})
+        assert [axes.lines[0].get_marker() for axes in figure.axes] == [marker] * 2
+
+
+@pytest.mark.parametrize("damage", ['{"classes": [', "[]", '{"classes": [], "confusion": [[]]}'])
+def test_a_damaged_score_is_one_line(tmp_path, damage) -> None:
+    (tmp_path / SCORE).write_text(damage)
+    with pytest.raises(InputError, match="score.json: not an evaluation of lsu: delete it"):
+        draw_run(tmp_path)
 
 
 def test_an_empty_folder_gives_no_picture(tmp_path) -> None:

@@ -161,6 +161,29 @@ def test_a_crop_that_the_network_cannot_take_is_refused(data, tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_smaller_crop_of_a_fast_schedule_that_the_network_cannot_take_is_refused(data, tmp_path) -> None:
+    fast = {"crop": [128, 128], "crop_order": "coarse2fine", "crop_factors": [0.25, 1]}
+    table = config(data, tmp_path / "run", **fast).model_dump()
+    table["network"] |= {"architecture": "pan"}
+    with pytest.raises(InputError, match=r"fit.crop \[32, 32\] does not go with this network.*crop_factors"):
+        fit(Config.from_dict(table, "test"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"crop_order": "coarse2fine"}, "choose factors further apart"),
+        ({"centroids": 0.1}, "choose a larger share"),
+        ({"centroids": 1, "centroid_boost": {"sky": 2}}, "no class 'sky'"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_data_leave_nothing(data, tmp_path, settings, problem) -> None:
+    with pytest.raises(InputError, match=problem):
+        fit(config(data, tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_torch_cannot_do_in_a_step_is_one_line(data, tmp_path, monkeypatch) -> None:
     def full(*args, **kwargs):
         raise RuntimeError("out of memory: tried to allocate 9 GiB\nand much more")

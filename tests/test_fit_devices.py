@@ -89,6 +89,17 @@ def test_torchrun_says_how_many_devices_there_are(monkeypatch) -> None:
         launched(FitConfig(devices=4, accelerator="cpu"))
 
 
+def test_what_cannot_be_is_said_once_before_other_processes_start(monkeypatch) -> None:
+    monkeypatch.setattr("lsu.training.devices.Fabric", None)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    with pytest.raises(InputError, match="fit.batch_size 4 cannot be shared by 3 devices: choose a multiple"):
+        launched(FitConfig(devices=3, batch_size=4, accelerator="cpu"))
+    with pytest.raises(InputError, match="fit.devices 4: without a GPU at most 3 processes run here"):
+        launched(FitConfig(devices=4, batch_size=4, accelerator="cpu"))
+    with pytest.raises(InputError, match="fit.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32"):
+        launched(FitConfig(precision="16-mixed", accelerator="cpu"))
+
+
 def test_synced_batch_norms_keep_their_names_and_are_refused_on_cpus() -> None:
     def devices(kind: str, count: int) -> SimpleNamespace:
         return SimpleNamespace(world_size=count, device=torch.device(kind))

@@ -17,7 +17,7 @@ from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.fit import FINISHED, UNFINISHED, FitResult, fit
 from lsu.training.learner import Learner, parameter_groups
-from lsu.training.run_folder import CONFUSION, CURVES, LOG
+from lsu.training.run_folder import CONFUSION, CURVES, LOG, SCORE
 
 EVERYTHING = {"ema": 0.8, "clip_norm": 0.5, "schedule": "one-cycle", "encoder_rate": 0.1}
 
@@ -203,6 +203,44 @@ def test_a_score_that_fails_within_a_fit_leaves_a_checkpoint(data, tmp_path, mon
     with pytest.raises(InputError, match="frame is gone"):
         fit(scored(data, tmp_path / "run", score_every=4))
     assert Checkpoint.load(tmp_path / "run" / UNFINISHED).step == 4
+
+
+@pytest.mark.parametrize("step", [4, 8])
+def test_a_score_that_failed_is_made_up_for(data, tmp_path, scripted, monkeypatch, step) -> None:
+    """Step 4 is the best one, and after step 8 the patience ends."""
+    patient = scored(data, tmp_path / "run", score_every=2, patience=2)
+    score = Learner.score
+
+    def broken(self, validation):
+        if self.step == step:
+            raise InputError("the validation frame is gone")
+        return score(self, validation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "score", broken)
+        with pytest.raises(InputError, match="frame is gone"):
+            fit(patient)
+    result = fit(patient, resume=True)
+    assert (result.steps, result.best_step) == (8, 4)
+    assert same(weights(result.checkpoint), scripted[4])
+
+
+def test_a_kill_between_the_checkpoint_and_what_is_drawn_loses_no_score(data, tmp_path, monkeypatch) -> None:
+    short = scored(data, tmp_path / "run", steps=2)
+    save = Checkpoint.save
+
+    def mortal(self, path):
+        save(self, path)
+        if path.name == FINISHED:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", mortal)
+        with pytest.raises(Killed):
+            fit(short)
+    fit(short, resume=True)
+    left = {file.name for file in (tmp_path / "run").iterdir() if file.is_file()}
+    assert left == {FINISHED, LOG, SCORE, CURVES, CONFUSION}
 
 
 def test_a_checkpoint_of_before_averages_opens(data, whole, tmp_path) -> None:

@@ -154,6 +154,20 @@ def test_each_entry_has_its_own_numbers(split) -> None:
     assert any(0 in frames[number, 0][1] for number in range(10))
 
 
+def test_what_lies_outside_the_image_teaches_nothing_whatever_void_pixels_teach(split) -> None:
+    sets = LabelSets.of([split], [relation(ego=["road", "sky"])])
+    unlabelled = sets.numbers[0][VOID]
+    plan = SamplePlan(frames=(5,), weights=(1.0,), seed=0)
+    augmentation = Augmentation(crop=(24, 80), scale=(1.0, 1.0), colour_jitter=0.0, fill=(0, 0, 0))
+    frames = AugmentedFrames([split], sets.numbers, plan, [augmentation], cache_bytes=1 << 20)
+    for number in range(10):  # all from the cache in the second five
+        _, labels = frames[number, 0]
+        void = split.read(split.frames[plan.draw(number).frame]).labels == VOID
+        assert void.any()
+        assert int((labels == unlabelled).sum()) == void.sum()
+        assert int((labels == VOID).sum()) == 24 * 40
+
+
 def test_a_relation_of_other_labels_is_refused(split) -> None:
     other = LabelSpace("other", (LabelClass("a"), LabelClass("b")))
     wrong = Relation("w", SOURCE, other, (frozenset({0}), frozenset({1})))

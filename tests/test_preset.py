@@ -1,4 +1,4 @@
-import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +7,8 @@ from lsu.runtime import InputError
 from lsu.training.config import Config
 from lsu.training.preset import preset_names, preset_table, with_preset
 
-ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+import trials
 
 
 def load(folder: Path, text: str, *overrides: str) -> Config:
@@ -67,17 +68,14 @@ def test_an_empty_text_undoes_the_weights_of_a_preset(tmp_path) -> None:
     assert (config.network.pretrained, config.network.architecture) == (None, "mask2former")
 
 
-def test_small_is_what_the_trial_on_camvid_uses() -> None:
-    tree = ast.parse((ROOT / "tools/camvid_lsu.py").read_text())
-    (value,) = [
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "SETTINGS"
-    ]
-    trial, preset = ast.literal_eval(value), preset_table("small")
-    machine = {"precision", "accelerator", "threads", "save_every"}
-    assert preset["network"] == trial["network"]
-    assert preset["fit"] == {key: value for key, value in trial["fit"].items() if key not in machine}
+def test_small_is_what_the_trials_use_at_two_thirds_of_its_size() -> None:
+    preset = preset_table("small")
+    assert preset["network"] | {"input_size": trials.NETWORK["input_size"]} == trials.NETWORK
+    sized = ("steps", "crop", "scale")
+    assert {**trials.FIT, **{k: v for k, v in preset["fit"].items() if k not in sized}} == trials.FIT
+    for name in ("crop", "scale"):
+        shares = [a / b for a, b in zip(trials.FIT[name], preset["fit"][name], strict=True)]
+        assert shares == pytest.approx([2 / 3] * 2, abs=0.05)
 
 
 def test_the_papers_preset_has_the_published_rates(tmp_path) -> None:

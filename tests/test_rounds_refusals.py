@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rounds_place import write_place
+from signed import key_pair
 from test_cli import Bench
 from test_cli import lsu as lsu  # noqa: PLC0414 - a plain import would be redefined by arguments
 
@@ -174,7 +175,7 @@ def full_output(place: Path) -> None:
         ),
         (None, ("validation.relation=r.toml",), "validation.relation: a score needs labels of the classes"),
         (None, ("foreign.0.weight=0.01",), "student's fit: data.1.weight 0.01 is so small"),
-        (None, ("fit.centroid_boost.caar=2",), "fit.centroid_boost: no class 'caar'"),
+        (None, ("fit.centroids=0.5", "fit.centroid_boost.caar=2"), "fit.centroid_boost: no class 'caar'"),
         (None, ("teacher_network.encoder=resnet8",), "resnet8"),
         (None, ("output=rounds.toml/run",), "is not a folder: choose another place"),
     ],
@@ -260,14 +261,31 @@ def test_finished_rounds_are_not_overwritten_and_other_settings_are_refused_by_n
     assert re.search(r"\n│ 1 +│ +\d+\.\d │ +- │ +0 │", shown.out)
 
 
+def test_a_folder_that_was_moved_is_refused_before_a_student_misses_its_labels(place, lsu: Bench) -> None:
+    assert lsu("rounds", "rounds.toml", *FASTEST).code == 0
+    record = (place / "run/progress.json").read_bytes()
+    (place / "run").rename(place / "moved")
+    outcome = lsu("rounds", "rounds.toml", *FASTEST, "output=moved", "--resume")
+    assert outcome.code == 2
+    assert f'with output = "{place}/run", now it is "{place}/moved": move it back' in outcome.line
+    assert (place / "moved/progress.json").read_bytes() == record
+
+
+def test_a_configuration_means_the_same_from_any_folder(place, monkeypatch) -> None:
+    here = RoundsConfig.load(Path("rounds.toml"))
+    monkeypatch.chdir(place / "town")
+    assert RoundsConfig.load(Path("../rounds.toml")) == here
+
+
 def test_ctrl_c_ends_with_130_and_says_how_to_continue(place, lsu: Bench, monkeypatch) -> None:
     def interrupted(*_) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(learner_module.Learner, "learn", interrupted)
-    outcome = lsu("rounds", "rounds.toml", *FASTEST)
+    key_pair(place)
+    outcome = lsu("rounds", "rounds.toml", *FASTEST, "--trust", "factory.pub")
     assert outcome.code == 130
-    words = "rounds=1 fit.steps=1 teacher_fit.steps=1"
+    words = "rounds=1 fit.steps=1 teacher_fit.steps=1 --trust factory.pub"
     assert f"lsu: continue with: lsu rounds rounds.toml {words} --resume" in outcome.err
     monkeypatch.undo()
     monkeypatch.chdir(place)

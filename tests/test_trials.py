@@ -1,7 +1,9 @@
 """The arithmetic of the trials' tables; the trials themselves take minutes and real data."""
 
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,3 +37,35 @@ def test_a_summary_has_means_and_spreads_over_what_agrees() -> None:
 def test_equal_scores_are_read_off_between_two_budgets(target: float, expected: float | str) -> None:
     curve = [{"miou": 10.0, "megapixels": 50.0}, {"miou": 20.0, "megapixels": 100.0}]
     assert trial_schedules.ratio_at(target, 100.0, curve, "megapixels") == expected
+
+
+def test_a_fit_that_was_cut_off_is_timed_whole(tmp_path, monkeypatch) -> None:
+    place = tmp_path / "fixed-400"
+    begun = []
+
+    def fitted(folder, data, *, fit_settings, on_step):
+        begun.append(not folder.exists())
+        folder.mkdir(exist_ok=True)
+        if begun[-1]:
+            on_step(None)
+            on_step(None)
+        return folder / "checkpoint.safetensors"
+
+    place.mkdir()
+    (place / "unfinished.safetensors").write_text("a third of it")
+    monkeypatch.setattr(trial_schedules, "fitted", fitted)
+    checkpoint, seconds = trial_schedules.timed(place, [], {})
+    assert begun == [True]
+    assert (checkpoint.parent, seconds >= 0) == (place, True)
+    (place / "seconds.json").write_text(json.dumps(12.5))
+    assert trial_schedules.timed(place, [], {})[1] == 12.5  # done before: neither fitted nor timed again
+    assert begun == [True, False]
+
+
+def test_pseudo_labels_are_judged_by_the_truth_of_their_own_frame() -> None:
+    def split(folder: str, *names: str) -> SimpleNamespace:
+        return SimpleNamespace(frames=[SimpleNamespace(image=Path(folder, name)) for name in names])
+
+    assert len(trials.same_frames(split("x", "a.jpg", "b.jpg"), split("y", "a.png", "b.png"))) == 2
+    with pytest.raises(SystemExit, match="x/b.jpg would be judged by the truth of x/c.jpg"):
+        trials.same_frames(split("x", "a.jpg", "b.jpg"), split("x", "a.jpg", "c.jpg"))

@@ -23,6 +23,7 @@ from trials import (
     parser,
     percent,
     run_all,
+    same_frames,
     scores_of,
     summary,
     write_table,
@@ -82,7 +83,7 @@ def compared(pseudo: Split, truth: Split) -> Evaluation:
     """The evaluation of pseudo-labels by the truth of the same frames, whose images need not be equal."""
     classes = len(truth.label_space)
     confusion = np.zeros((classes, classes + 1), np.int64)
-    for ours, theirs in zip(pseudo.frames, truth.frames, strict=True):
+    for ours, theirs in same_frames(pseudo, truth):
         new, true = pseudo.read(ours).labels, truth.read(theirs).labels
         known = true != VOID
         columns = np.minimum(new[known], classes).astype(np.int64)

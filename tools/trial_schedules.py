@@ -11,14 +11,17 @@ Example: python tools/trial_schedules.py --data $LSU_DATA --jobs 2
 
 import argparse
 import json
+import shutil
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from trials import (
     FIT,
+    Entry,
     Row,
     fitted,
     once,
@@ -63,16 +66,9 @@ def run(seed: int, *, drives: Path, work: Path, steps: int) -> list[Row]:
 
 
 def _row(seed: int, order: str, steps: int, drives: Path, folder: Path) -> Row:
-    data = [{"dataset": str(drives / "drives"), "split": drive} for drive in LEARNT]
+    data: list[Entry] = [{"dataset": str(drives / "drives"), "split": drive} for drive in LEARNT]
     settings = {"steps": steps, "seed": seed, "crop_order": order, **CROPS}
-    place = folder / f"{order}-{steps}"
-    measured = place / "seconds.json"
-    reported: list[float] = []
-    checkpoint = fitted(
-        place, data, fit_settings=settings, on_step=lambda _: reported.append(time.process_time())
-    )
-    if not measured.exists():
-        write_atomically(measured, json.dumps(reported[-1] - reported[0]).encode())
+    checkpoint, seconds = timed(folder / f"{order}-{steps}", data, settings)
     plan = CropPlan.from_config(FitConfig.model_validate({**FIT, **settings}))
     stages = [plan.stages[stage] for stage in plan.of_step]
     return {
@@ -82,10 +78,27 @@ def _row(seed: int, order: str, steps: int, drives: Path, folder: Path) -> Row:
         "steps": steps,
         "images": sum(stage.batch_size for stage in stages),
         "megapixels": round(sum(s.batch_size * s.crop[0] * s.crop[1] for s in stages) / 1e6, 2),
-        "cpu_seconds": round(float(json.loads(measured.read_text())), 1),
+        "cpu_seconds": round(seconds, 1),
         **scores_of(score(checkpoint, Dataset.load(drives / "drives").split(SCORED))),
         **origin(),
     }
+
+
+def timed(place: Path, data: Sequence[Entry], settings: Mapping[str, object]) -> tuple[Path, float]:
+    """The checkpoint of a fit and its processor seconds from the tenth step to the last.
+
+    A fit that was cut off begins anew: continued, it would be timed in part.
+    """
+    measured = place / "seconds.json"
+    if not measured.exists():
+        shutil.rmtree(place, ignore_errors=True)
+    reported: list[float] = []
+    checkpoint = fitted(
+        place, data, fit_settings=settings, on_step=lambda _: reported.append(time.process_time())
+    )
+    if not measured.exists():
+        write_atomically(measured, json.dumps(reported[-1] - reported[0]).encode())
+    return checkpoint, float(json.loads(measured.read_text()))
 
 
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from measurement import commit, write_csv
 
-from lsu.runtime import VOID, Dataset, LabelSpace, LsuError, Relation, Segmenter, Split
+from lsu.runtime import VOID, Dataset, Frame, LabelSpace, LsuError, Relation, Segmenter, Split
 from lsu.runtime.evaluate import Evaluation, evaluate
 from lsu.runtime.files import write_atomically
 from lsu.runtime.image import png_from_pixels
@@ -50,7 +50,7 @@ RARE = ("Pole", "SignSymbol", "Fence", "Pedestrian", "Bicyclist")
 """The five classes of CamVid's eleven with the fewest pixels in its three training drives."""
 
 HELD_OUT = 0.2
-"""The last part, by time, of each source drive: teachers are scored on it and nobody learns from it."""
+"""The last part, by time, of each drive. A trial that scores teachers on it lets nobody learn from it."""
 
 NETWORK = {"architecture": "segformer", "encoder": "tu-regnetx_002", "input_size": [128, 160]}
 FIT = {
@@ -215,10 +215,19 @@ def relabelled(checkpoint: Path, split: Split, relation: Relation, out: Path, *,
     return {"dataset": str(out), "split": split.name}
 
 
+def same_frames(pseudo: Split, truth: Split) -> list[tuple[Frame, Frame]]:
+    """The frames of both in pairs, whose images must have equal names one by one."""
+    pairs = list(zip(pseudo.frames, truth.frames, strict=True))
+    for ours, theirs in pairs:
+        if ours.image.stem != theirs.image.stem:
+            raise SystemExit(f"{ours.image} would be judged by the truth of {theirs.image}")
+    return pairs
+
+
 def right_share(pseudo: Split, truth: Split) -> float:
     """The share of pixels with truth whose pseudo-label is right; their void masks must be equal."""
     right = counted = 0
-    for ours, theirs in zip(pseudo.frames, truth.frames, strict=True):
+    for ours, theirs in same_frames(pseudo, truth):
         new, true = pseudo.read(ours).labels, truth.read(theirs).labels
         if ((new == VOID) & (true != VOID)).any():
             raise SystemExit(f"{ours.key}: a pixel with truth has no pseudo-label")

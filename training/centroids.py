@@ -5,10 +5,13 @@ Centroid sampling of Zhu et al. 2020 (arXiv 2004.14960); the details are those o
 ceil, and never larger than it.
 """
 
+import contextlib
 import hashlib
 import io
 import os
+import sys
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,7 +51,8 @@ def centroids_of(
 ) -> Centroids:
     """The centroids of all frames; labels that allow several classes have none.
 
-    They are kept in `cache` and read from there while the label files have the same size and time.
+    They are kept in `cache` and read from there while the files have the same size and time and are read
+    in the same way.
 
     Args:
         splits: the data entries.
@@ -67,10 +71,8 @@ def centroids_of(
     counted = _counted(splits, sets, tile)
     data = io.BytesIO()
     np.savez_compressed(data, members=counted.members, places=counted.places)
-    try:
+    with contextlib.suppress(BackendError):  # a full or read-only home costs the next fit some time
         write_atomically(path, data.getvalue(), durable=False)
-    except BackendError:  # a full or read-only home costs the next fit some time, nothing else
-        return counted
     return counted
 
 
@@ -143,7 +145,8 @@ def _key(splits: Sequence[Split], sets: LabelSets, tile: int) -> str:
     digest = hashlib.sha256(repr((_FORMAT, tile, len(sets.space))).encode())
     for split, numbers in zip(splits, sets.numbers, strict=True):
         digest.update(numbers.tobytes())
-        digest.update(split.label_space.identity.encode())
+        with np.printoptions(threshold=sys.maxsize):  # all of a table of segments
+            digest.update(repr(split.decoder).encode())  # ids and encoding decide what a file says
         for frame in split.frames:
             files = [path for path in (frame.image, frame.label) if path is not None]
             stats = [path.stat() if path.exists() else None for path in files]
@@ -154,10 +157,8 @@ def _key(splits: Sequence[Split], sets: LabelSets, tile: int) -> str:
 
 def _kept(path: Path) -> Centroids | None:
     """What an earlier call wrote, or None where there is nothing or something else."""
-    if not path.exists():
-        return None
     try:
         with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
             return Centroids(arrays["members"], arrays["places"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (InputError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None

@@ -87,7 +87,8 @@ def fit(
             )
     except KeyboardInterrupt:
         if leads_here() and (Path(checked.output) / UNFINISHED).exists():
-            print_note(f"lsu: continue with: lsu fit {config} {shlex.join(overrides or [])} --resume")
+            words = shlex.join([str(config), *(overrides or [])])
+            print_note(f"lsu: continue with: lsu fit {words} --resume")
         raise
     if result.leads:
         _print(result, json=json_output)

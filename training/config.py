@@ -34,11 +34,12 @@ class _Strict(BaseModel):
 
 
 class NetworkConfig(_Strict):
-    """A network of segmentation_models_pytorch over a timm encoder, or Mask2Former (mask2former.py).
+    """A network of segmentation_models_pytorch over a timm encoder, Mask2Former, DDRNet or T-Net.
 
     Attributes:
         architecture: `fpn`, `deeplabv3plus`, `segformer` or `pan`: those whose head enlarges as a step of
-            its own, which is left out here; or `mask2former`.
+            its own, which is left out here; `mask2former`; or, whole networks without a choice of encoder,
+            `ddrnet-23-slim` and `t-net`.
         encoder: the encoder's name as segmentation_models_pytorch knows it; `tu-NAME` takes any of timm. Of
             `mask2former` its size, `swin-base` say.
         decoder_channels: width of the decoder, None for the architecture's own.
@@ -52,7 +53,9 @@ class NetworkConfig(_Strict):
         std: likewise.
     """
 
-    architecture: Literal["fpn", "deeplabv3plus", "segformer", "pan", "mask2former"] = "fpn"
+    architecture: Literal[
+        "fpn", "deeplabv3plus", "segformer", "pan", "mask2former", "ddrnet-23-slim", "t-net"
+    ] = "fpn"
     encoder: str = "resnet18"
     decoder_channels: Annotated[int, Field(ge=1, le=4096)] | None = 64
     pretrained: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
@@ -67,7 +70,14 @@ class NetworkConfig(_Strict):
             _refuse_odd_size("input_size", self.input_size)
         if self.no_object_weight is not None and self.architecture != "mask2former":
             raise ValueError(f"no_object_weight is for mask2former; {self.architecture} has none: delete it")
+        if self.architecture in ("ddrnet-23-slim", "t-net"):
+            self._refuse_choices()
         return self
+
+    def _refuse_choices(self) -> None:
+        for name in ("encoder", "decoder_channels", "pretrained"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: {self.architecture} is one network without choices: delete it")
 
     def relative_to(self, folder: Path) -> "NetworkConfig":
         """The network with a relative folder of weights taken from a folder; names stay as they are."""
@@ -195,6 +205,8 @@ class FitConfig(_Strict):
         _refuse_odd_size("crop", self.crop)
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale {list(self.scale)} must rise")
+        if self.centroid_boost and not self.centroids:
+            raise ValueError("centroid_boost has no effect without centroids: set centroids to 0.5, say")
         if self.patience and not self.score_every:
             raise ValueError("patience counts scores: set score_every, or patience to 0")
         return self
@@ -239,7 +251,7 @@ class Config(_Strict):
             InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
         """
         config = cls.from_dict(table_from_file(path, overrides), str(path))
-        return config.relative_to(path.parent.absolute())
+        return config.relative_to(path.parent.resolve())  # the same from any folder
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], where: str) -> "Config":

@@ -13,6 +13,9 @@ from lsu.runtime.files import read_toml, toml_value
 
 from .preset import with_preset
 
+_CHOICES = ("constrained-", "literal[")
+"""How pydantic names, in the place of an error, which of a field's types it tried."""
+
 
 def table_from_file(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The table in a TOML file with `key=value` overrides applied, over the preset that it names.
@@ -29,14 +32,18 @@ def table_from_file(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing that is wrong with a table for `model`; near keys beside an unknown one."""
     problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    place = ".".join(str(part) for part in problem["loc"] if not str(part).startswith(_CHOICES))
     if problem["type"] == "extra_forbidden":
         known = _keys_at(model, problem["loc"][:-1])
         return f"unknown key {place!r}; {near_names(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
         return f"the key {place!r} is missing"
     value = problem["input"]
-    shown = f" (got {json.dumps(value)})" if isinstance(value, str | int | float | bool | list) else ""
+    shown = (
+        f" (got {json.dumps(value, default=str)})"
+        if isinstance(value, str | int | float | bool | list)
+        else ""
+    )
     return f"{place or 'configuration'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -25,7 +26,14 @@ def launched(settings: FitConfig, *, all_used: bool = True) -> Fabric:
         InputError: the settings do not go with this machine or with torchrun's processes.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    if settings.precision == "16-mixed" and (
+        settings.accelerator == "cpu" or not torch.cuda.is_available()
+    ):  # before Fabric, which warns and takes another
+        raise InputError("fit.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
     devices, nodes = _asked(settings)
+    _refuse_crowd(settings, devices)
+    if devices != "auto":  # before the other processes start, which would all say it
+        _refuse_odd_share(settings, int(devices) * nodes)
     alone = (devices, nodes) == (1, 1)
     try:
         fabric = Fabric(
@@ -35,20 +43,31 @@ def launched(settings: FitConfig, *, all_used: bool = True) -> Fabric:
             num_nodes=nodes,
             precision=settings.precision,
         )
-        if settings.precision == "16-mixed" and fabric.device.type == "cpu":
-            raise InputError("fit.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
         fabric.launch()
     except (RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"fit.accelerator {settings.accelerator!r} with fit.devices {devices!r} cannot be used "
             f"here: {first_line(error)}"
         ) from error
-    if settings.batch_size % fabric.world_size:
-        raise InputError(
-            f"fit.batch_size {settings.batch_size} cannot be shared by {fabric.world_size} devices: "
-            f"choose a multiple"
-        )
+    _refuse_odd_share(settings, fabric.world_size)
     return fabric
+
+
+def _refuse_crowd(settings: FitConfig, devices: int | str) -> None:
+    """Refuse more CPU processes than processors: each is a whole copy of the fit."""
+    processors = max(2, len(os.sched_getaffinity(0)))
+    on_cpu = settings.accelerator == "cpu" or not torch.cuda.is_available()
+    if on_cpu and "TORCHELASTIC_RUN_ID" not in os.environ and devices != "auto" and int(devices) > processors:
+        raise InputError(
+            f"fit.devices {devices}: without a GPU at most {processors} processes run here: choose fewer"
+        )
+
+
+def _refuse_odd_share(settings: FitConfig, devices: int) -> None:
+    if settings.batch_size % devices:
+        raise InputError(
+            f"fit.batch_size {settings.batch_size} cannot be shared by {devices} devices: choose a multiple"
+        )
 
 
 def leads_here() -> bool:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 from PIL import Image
 
+from lsu.runtime import InputError
 from lsu.runtime.evaluate import Evaluation
 from lsu.runtime.files import read_bytes, write_atomically
 
@@ -48,14 +49,17 @@ def write_score(folder: Path, score: Evaluation | None) -> None:
 
 
 def draw_run(folder: Path) -> dict[str, Picture]:
-    """Draw what lies in a run folder, as files in it and as pictures uint8 [H,W,3] RGB by name."""
+    """Draw what lies in a run folder, as files in it and as pictures uint8 [H,W,3] RGB by name.
+
+    Raises:
+        InputError: `score.json` has been damaged.
+    """
     pictures = {}
     with rc_context(_STYLE):
         if log := read_log(folder):
             pictures["curves"] = _saved(_curves(log), folder / CURVES)
         if (folder / SCORE).exists():
-            score = json.loads(read_bytes(folder / SCORE))
-            pictures["confusion"] = _saved(_confusion(score), folder / CONFUSION)
+            pictures["confusion"] = _saved(_confusion_in(folder / SCORE), folder / CONFUSION)
     return pictures
 
 
@@ -76,7 +80,8 @@ def _curves(log: dict[str, Curve]) -> Figure:
     figure = Figure((8.5, 1.3 + 1.25 * sum(heights)), dpi=100, layout="constrained")
     axes = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     _draw_loss(axes[0], log.get("loss", {}))
-    axes[1].plot(*_points(log.get("learning_rate", {})), color=_GREY)
+    rates = log.get("learning_rate", {})
+    axes[1].plot(*_points(rates), color=_GREY, marker=_marker(rates))
     axes[1].set_ylabel("learning rate")
     axes[1].set_ylim(bottom=0)
     axes[1].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
@@ -93,7 +98,7 @@ def _draw_loss(axes: "Axes", losses: Curve) -> None:
         return
     steps, values = _points(losses)
     smooth, width = smoothed(values)
-    axes.plot(steps, smooth, color=_BLUE, linewidth=1.8, label=f"mean of {width}")
+    axes.plot(steps, smooth, color=_BLUE, linewidth=1.8, marker=_marker(losses), label=f"mean of {width}")
     if width > 1:
         axes.plot(steps, values, color=_BLUE, alpha=0.3, linewidth=0.8, label="as logged")
         axes.legend(frameon=False, loc="upper right")
@@ -135,6 +140,18 @@ def smoothed(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], 
 
 def _points(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     return np.array(sorted(curve), float), np.array([curve[step] for step in sorted(curve)], float)
+
+
+def _marker(curve: Curve) -> str:
+    """A dot for a single point, which is no line."""
+    return "o" if len(curve) == 1 else ""
+
+
+def _confusion_in(path: Path) -> Figure:
+    try:
+        return _confusion(json.loads(read_bytes(path)))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path}: not an evaluation of lsu: delete it, or restore it") from error
 
 
 def _confusion(score: dict[str, Any]) -> Figure:

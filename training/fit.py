@@ -91,22 +91,23 @@ def fit(
             on_note(note)
     if earlier is not None and (folder / FINISHED).exists():
         if leads_here():
+            (folder / UNFINISHED).unlink(missing_ok=True)
             draw_run(folder)
         return _result(config, earlier, None, begin=begin, leads=leads_here())
     if earlier is not None:
         earlier.label_space.require_same(sets.space, "the checkpoint", "the data")
     learner = _learner(config, splits, validation, sets, earlier)
+    part = (learner.fabric.global_rank, learner.fabric.world_size)
+    coming = batches_of(config, splits, sets, step=learner.step, part=part)  # before anything is written
     with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
-        part = (learner.fabric.global_rank, learner.fabric.world_size)
-        coming = batches_of(config, splits, sets, step=learner.step, part=part)
         _loop(learner, coming, validation, log, on_step)
         learner.save(folder / UNFINISHED)  # a score that fails must not lose the fit
         score = None if validation is None else _last_score(learner, validation, log)
         finished = learner.finished()
         if learner.leads:
+            write_score(folder, score)  # first, since a finished fit is not scored again
             finished.save(folder / FINISHED)
             (folder / UNFINISHED).unlink(missing_ok=True)
-            write_score(folder, score)
             for name, figure in draw_run(folder).items():
                 log.add_figure(learner.step, name, figure)
         learner.fabric.barrier()
@@ -167,6 +168,8 @@ def _loop(
     unfinished = Path(learner.config.output) / UNFINISHED
     meter = StepMeter()
     learner.bare.train()
+    if validation is not None and _score_is_due(settings, learner.step) and learner.score_is_missing:
+        _score(learner, validation, log)
     if learner.scores_left == 0:
         return
     with HeldInterrupt() as interrupt:

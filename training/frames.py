@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from lsu.runtime import Dataset, Frame, InputError, Relation, Sample, Split
+from lsu.runtime import VOID, Dataset, Frame, InputError, Relation, Sample, Split
 
 from .config import DataConfig
 from .partial_labels import LabelSets
@@ -18,6 +18,10 @@ from .sampling import SamplePlan
 from .transforms import Augmentation
 
 Batch = tuple[Tensor, Tensor]
+
+_UNLABELLED = 254
+"""Void that a relation says something of, while a frame is augmented: 255 is what lies outside the image. In
+a label space that has a class 254 such pixels teach nothing."""
 
 
 def open_split(data: DataConfig) -> Split:
@@ -83,7 +87,9 @@ class AugmentedFrames(TorchDataset[Batch]):
         cache_bytes: int,
     ) -> None:
         self._splits = splits
-        self._numbers = numbers
+        self._numbers = [
+            _told_apart(table, len(split.label_space)) for split, table in zip(splits, numbers, strict=True)
+        ]
         self._plan = plan
         self._augmentations = augmentations
         self._cache: dict[tuple[int, int], Sample] = {}
@@ -106,8 +112,20 @@ class AugmentedFrames(TorchDataset[Batch]):
             return self._cache[key]
         split = self._splits[entry]
         sample = split.read(split.frames[frame])
+        if len(split.label_space) <= _UNLABELLED and self._numbers[entry][_UNLABELLED] != VOID:
+            labels = np.where(sample.labels == VOID, np.uint8(_UNLABELLED), sample.labels)
+            sample = Sample(sample.image, labels)
         size = sample.image.nbytes + sample.labels.nbytes
         if size <= self._free_bytes:
             self._cache[key] = sample
             self._free_bytes -= size
         return sample
+
+
+def _told_apart(numbers: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
+    """The numbers of labels, with what void teaches at `_UNLABELLED`, where that is free, and void at 255."""
+    table = numbers.copy()
+    if classes <= _UNLABELLED:
+        table[_UNLABELLED] = table[VOID]
+    table[VOID] = VOID
+    return table

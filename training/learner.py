@@ -17,6 +17,7 @@ from lsu.runtime.evaluate import Evaluation, evaluate
 from .average import WeightAverage
 from .checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from .config import Config
+from .crop_plan import CropPlan
 from .devices import launched, with_synced_norms
 from .losses import cross_entropy, label_weight, partial_cross_entropy
 from .networks import Normalise, build_network
@@ -67,7 +68,8 @@ class Learner:
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )
-        _try(self.bare, settings.crop)
+        for stage in CropPlan.from_config(settings).stages:
+            _try(self.bare, stage.crop)
         trained: nn.Module = LossOf(self.bare) if self.own_loss else self.bare
         trained = torch.compile(trained) if settings.compile else trained  # type: ignore[assignment]
         self.network, self.optimiser = self.fabric.setup(trained, optimiser)
@@ -181,6 +183,13 @@ class Learner:
         patience = self.config.fit.patience
         return max(0, patience - self.best.stale) if patience else None
 
+    @property
+    def score_is_missing(self) -> bool:
+        """Whether the score that is due at this step has failed before patience could judge it."""
+        settings = self.config.fit
+        judged = self.best.step + self.best.stale * settings.score_every
+        return settings.patience > 0 and judged < self.step
+
     def take_best(self) -> None:
         """Give the answering network the weights that scored best; nothing is learned after this."""
         self.answering.load_state_dict(dict(self.best.weights))
@@ -229,5 +238,6 @@ def _try(network: nn.Module, crop: tuple[int, int]) -> None:
             network.eval()(torch.zeros(2, 3, *crop))
     except (RuntimeError, ValueError) as error:
         raise InputError(
-            f"fit.crop {list(crop)} does not go with this network, try a larger one: {first_line(error)}"
+            f"fit.crop {list(crop)} does not go with this network, try a larger one (or larger "
+            f"fit.crop_factors): {first_line(error)}"
         ) from error

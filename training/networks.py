@@ -1,4 +1,4 @@
-"""Networks, with scores at their own resolution: segmentation_models_pytorch over timm encoders, Mask2Former.
+"""Networks, with scores at their own resolution: segmentation_models_pytorch over timm encoders, and others.
 
 Enlarging the scores is the head's work (lsu.runtime.head), so the final upsampling of every architecture
 is left out.
@@ -15,7 +15,9 @@ from lsu.runtime.errors import first_line
 from lsu.runtime.model import ScoreKind
 
 from .config import NetworkConfig
+from .ddrnet import DDRNet
 from .mask2former import Mask2Former, build_mask2former
+from .t_net import TNet
 
 MULTIPLE = 32
 """H and W of every input are multiples of this: the encoders halve five times."""
@@ -26,13 +28,15 @@ _ARCHITECTURES: dict[str, tuple[Any, dict[str, str]]] = {
     "segformer": (smp.Segformer, {"decoder_channels": "decoder_segmentation_channels"}),
     "pan": (smp.PAN, {"decoder_channels": "decoder_channels"}),
     "mask2former": (Mask2Former, {}),
+    "ddrnet-23-slim": (DDRNet, {}),
+    "t-net": (TNet, {}),
 }
 
 
 def build_network(config: NetworkConfig, classes: int) -> nn.Module:
     """A network from normalised images float [N,3,H,W] to scores float [N,classes,H/s,W/s] (`score_kind`).
 
-    The stride s is 4. Weights are drawn from torch's global generator.
+    The stride s is 4, of DDRNet 8, of T-Net 1. Weights are drawn from torch's global generator.
 
     Raises:
         InputError: the encoder is unknown or does not go with the architecture, or a package is missing.
@@ -40,6 +44,9 @@ def build_network(config: NetworkConfig, classes: int) -> nn.Module:
     make, names = _ARCHITECTURES[config.architecture]
     if make is Mask2Former:
         return build_mask2former(config, classes)
+    if make in (DDRNet, TNet):
+        whole: nn.Module = make(classes)
+        return whole
     options: dict[str, Any] = {"encoder_name": config.encoder, "encoder_weights": config.pretrained}
     if config.decoder_channels is not None:
         options[names["decoder_channels"]] = config.decoder_channels

@@ -125,7 +125,7 @@ class RoundsConfig(BaseModel):
             InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
         """
         config = cls.from_dict(table_from_file(path, overrides), str(path))
-        return config.relative_to(path.parent.absolute())
+        return config.relative_to(path.parent.resolve())  # the same from any folder
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], where: str) -> "RoundsConfig":

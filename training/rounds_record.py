@@ -18,7 +18,6 @@ RECORD = "progress.json"
 
 _FIT_MAY_CHANGE = ("workers", "save_every", "score_every", "check_data")
 _MAY_CHANGE = {
-    "output",
     "rounds",
     *(f"{table}.{key}" for table in ("fit", "teacher_fit") for key in _FIT_MAY_CHANGE),
 }
@@ -101,9 +100,10 @@ def _steps_of(path: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]
         raise InputError(f"{path}: damaged; choose another output") from error
     key = _changed_key(before, asked["config"])
     if key is not None:
+        name, old, new = key
+        repair = "move it back" if name == "output" else "choose another output"  # students name their labels
         raise InputError(
-            f"{path} is of rounds with {key[0]} = {json.dumps(key[1])}, now it is {json.dumps(key[2])}: "
-            "choose another output"
+            f"{path} is of rounds with {name} = {json.dumps(old)}, now it is {json.dumps(new)}: {repair}"
         )
     if teacher != asked["teacher"]:
         raise InputError(f"{path} is of rounds with another teacher in that place: choose another output")

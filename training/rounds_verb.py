@@ -63,7 +63,8 @@ def rounds(  # noqa: PLR0913 - a command's options
         done = run_rounds(plan, resume=resume, watch=lambda step: progress(step.name, step.total))
     except KeyboardInterrupt:
         if (plan.folder / RECORD).exists():
-            words = shlex.join([str(config), *(overrides or [])])
+            keys = [word for key in trust or () for word in ("--trust", str(key))]
+            words = shlex.join([str(config), *(overrides or []), *keys])
             print_note(f"lsu: continue with: lsu rounds {words} --resume")
         raise
     _print(done, plan, json=json_output)
