@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 
 
-def pytest_configure() -> None:
-    """Ctrl-C interrupts, also where a shell started the run in the background and told it to ignore it."""
+@pytest.fixture(autouse=True)
+def interrupts() -> None:
+    """Ctrl-C interrupts each test.
+
+    A shell that started the run in the background told it to ignore that, and a test that calls what else
+    runs in a process of its own may have done so too.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lsu.runtime import InputError
-from lsu.training.config import Config
+from lsu.training.config import Config, FitConfig, NetworkConfig
 from lsu.training.preset import preset_names, preset_table, with_preset
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
@@ -68,14 +68,13 @@ def test_an_empty_text_undoes_the_weights_of_a_preset(tmp_path) -> None:
     assert (config.network.pretrained, config.network.architecture) == (None, "mask2former")
 
 
-def test_small_is_what_the_trials_use_at_two_thirds_of_its_size() -> None:
+def test_small_is_what_the_trials_use() -> None:
     preset = preset_table("small")
-    assert preset["network"] | {"input_size": trials.NETWORK["input_size"]} == trials.NETWORK
-    sized = ("steps", "crop", "scale")
-    assert {**trials.FIT, **{k: v for k, v in preset["fit"].items() if k not in sized}} == trials.FIT
-    for name in ("crop", "scale"):
-        shares = [a / b for a, b in zip(trials.FIT[name], preset["fit"][name], strict=True)]
-        assert shares == pytest.approx([2 / 3] * 2, abs=0.05)
+    fitting = trials.Fitting(450, (192, 256))
+    assert NetworkConfig(**preset["network"]) == NetworkConfig(**fitting.network)
+    ours = {key: value for key, value in fitting.fit.items() if key in preset["fit"]}
+    assert FitConfig(**preset["fit"]) == FitConfig(**ours)
+    assert {"learning_rate", "scale", "class_balance"} <= preset["fit"].keys()
 
 
 def test_the_papers_preset_has_the_published_rates(tmp_path) -> None:

@@ -43,7 +43,7 @@ def test_a_fit_that_was_cut_off_is_timed_whole(tmp_path, monkeypatch) -> None:
     place = tmp_path / "fixed-400"
     begun = []
 
-    def fitted(folder, data, *, fit_settings, on_step):
+    def fitted(folder, data, fitting, *, on_step):
         begun.append(not folder.exists())
         folder.mkdir(exist_ok=True)
         if begun[-1]:
@@ -54,11 +54,13 @@ def test_a_fit_that_was_cut_off_is_timed_whole(tmp_path, monkeypatch) -> None:
     place.mkdir()
     (place / "unfinished.safetensors").write_text("a third of it")
     monkeypatch.setattr(trial_schedules, "fitted", fitted)
-    checkpoint, seconds = trial_schedules.timed(place, [], {})
+    checkpoint, seconds = trial_schedules.timed(place, [], trials.Fitting(9))
     assert begun == [True]
     assert (checkpoint.parent, seconds >= 0) == (place, True)
     (place / "seconds.json").write_text(json.dumps(12.5))
-    assert trial_schedules.timed(place, [], {})[1] == 12.5  # done before: neither fitted nor timed again
+    assert (
+        trial_schedules.timed(place, [], trials.Fitting(9))[1] == 12.5
+    )  # done before: neither fitted nor timed again
     assert begun == [True, False]
 
 

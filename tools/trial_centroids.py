@@ -10,15 +10,18 @@ Example: python tools/trial_centroids.py --data $LSU_DATA --jobs 2
 
 import argparse
 import statistics
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from trials import (
     RARE,
     Entry,
+    Fitting,
     Row,
     Trial,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -44,25 +47,25 @@ def main() -> None:
     arguments = parser(__doc__, work="trial_centroids", steps=400).parse_args()
     work = arguments.work.resolve()
     drives = write_drives(arguments.data.resolve() / "camvid11", work / "data")
-    one = partial(run, drives=drives, work=work, steps=arguments.steps)
+    one = partial(run, drives=drives, work=work, fitting=fitting_of(arguments))
     run_all(one, rotations(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(trial: Trial, *, drives: Path, work: Path, steps: int) -> list[Row]:
+def run(trial: Trial, *, drives: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one trial."""
-    folder = work / f"{steps}-steps" / trial.name
-    return once(folder, lambda: [_row(arm, trial, drives, folder, steps) for arm in ARMS])
+    folder = work / fitting.name / trial.name
+    return once(folder, lambda: [_row(arm, trial, drives, folder, fitting) for arm in ARMS])
 
 
-def _row(arm: str, trial: Trial, drives: Path, folder: Path, steps: int) -> Row:
+def _row(arm: str, trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> Row:
     data: list[Entry] = [
         {"dataset": str(drives / "drives"), "split": drive} for drive in (trial.source, trial.foreign)
     ]
-    settings = {"steps": steps, "seed": trial.seed, **ARMS[arm]}
-    checkpoint = fitted(folder / arm, data, fit_settings=settings)
+    settings = {"seed": trial.seed, **ARMS[arm]}
+    checkpoint = fitted(folder / arm, data, replace(fitting, settings=settings))
     scores = scores_of(score(checkpoint, Dataset.load(drives / "drives").split(trial.scored)))
     rare = round(statistics.mean(float(str(scores[f"iou_{name}"])) for name in RARE), 2)
-    return {**trial.facts, "model": arm, "miou_rare": rare, **scores, "steps": steps, **origin()}
+    return {**trial.facts, "model": arm, "miou_rare": rare, **scores, **fitting.facts, **origin()}
 
 
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:

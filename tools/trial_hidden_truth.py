@@ -10,14 +10,16 @@ Example: python tools/trial_hidden_truth.py --data $LSU_DATA
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from trials import (
-    NETWORK,
+    Fitting,
     Row,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -37,7 +39,6 @@ from lsu.runtime.relabel.views import views_from_text
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.torch_engine import TorchEngine
 
-NETWORK_OF_ANY_SIZE = {**NETWORK, "input_size": None}
 CROPS = {"crop": [192, 256], "scale": [0.6, 1.4]}
 VIEWS = {"none": "", "flip": "flip", "flip and scales": "flip,0.75,1.25,1.5"}
 
@@ -46,22 +47,23 @@ def main() -> None:
     """Run all trials that are not done, and write the tables."""
     arguments = parser(__doc__, work="trial_hidden_truth", steps=400).parse_args()
     work, data = arguments.work.resolve(), arguments.data.resolve()
-    one = partial(run, data=data, work=work, steps=arguments.steps)
+    one = partial(run, data=data, work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(seed: int, *, data: Path, work: Path, steps: int) -> list[Row]:
+def run(seed: int, *, data: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one seed."""
-    folder = work / f"{steps}-steps" / f"camseq01-seed{seed}"
-    return once(folder, lambda: _rows(seed, data, folder, steps))
+    folder = work / fitting.name / f"camseq01-seed{seed}"
+    return once(folder, lambda: _rows(seed, data, folder, fitting))
 
 
-def _rows(seed: int, data: Path, folder: Path, steps: int) -> list[Row]:
+def _rows(seed: int, data: Path, folder: Path, fitting: Fitting) -> list[Row]:
     fine = Dataset.load("camvid32_camseq01", data / "camvid32_camseq01")
     truth = fine.split("test")
     entry = {"dataset": "camvid32_camseq01", "root": str(data / "camvid32_camseq01"), "split": "train"}
-    settings = {"steps": steps, "seed": seed, **CROPS}
-    teacher = fitted(folder / "teacher", [entry], fit_settings=settings, network=NETWORK_OF_ANY_SIZE)
+    settings = {"seed": seed, **CROPS}
+    choice = {"input_size": None}  # for scaled views
+    teacher = fitted(folder / "teacher", [entry], replace(fitting, choice=choice, settings=settings))
     engine = TorchEngine.from_checkpoint(Checkpoint.load(teacher))
     coarse = Dataset.load(_coarse(data / "camvid11", [f.key for f in truth.frames], folder)).split("test")
     relation = Relation.load("camvid11-to-camvid32")
@@ -75,7 +77,7 @@ def _rows(seed: int, data: Path, folder: Path, steps: int) -> list[Row]:
             result = compared(Dataset.load(out).split("test"), truth)
             facts: Row = {"seed": seed, "model": kind, "views": name}
             facts["pseudo_labels_right"] = percent(result.pixel_accuracy)
-            rows.append({**facts, **scores_of(result), "steps": steps, **origin()})
+            rows.append({**facts, **scores_of(result), **fitting.facts, **origin()})
     return rows
 
 

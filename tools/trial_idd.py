@@ -9,14 +9,17 @@ Example: python tools/trial_idd.py --data $LSU_DATA --jobs 2
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from trials import (
     DRIVES,
     Entry,
+    Fitting,
     Row,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -40,17 +43,17 @@ def main() -> None:
     arguments = parser(__doc__, work="trial_idd", steps=400).parse_args()
     work, data = arguments.work.resolve(), arguments.data.resolve()
     drives = write_drives(data / "camvid11", work / "data")
-    one = partial(run, drives=drives, idd=data / "idd_lite", work=work, steps=arguments.steps)
+    one = partial(run, drives=drives, idd=data / "idd_lite", work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(seed: int, *, drives: Path, idd: Path, work: Path, steps: int) -> list[Row]:
+def run(seed: int, *, drives: Path, idd: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one seed: each network on each of the two unseen drives."""
-    folder = work / f"{steps}-steps" / f"{SOURCE}-idd_lite-seed{seed}"
-    return once(folder, lambda: _rows(seed, drives, idd, folder, steps))
+    folder = work / fitting.name / f"{SOURCE}-idd_lite-seed{seed}"
+    return once(folder, lambda: _rows(seed, drives, idd, folder, fitting))
 
 
-def _rows(seed: int, drives: Path, idd: Path, folder: Path, steps: int) -> list[Row]:
+def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) -> list[Row]:
     known = Dataset.load(drives / "drives")
     foreign = Dataset.load("idd_lite", idd).split("train")
     relation = Relation.load(RELATION)
@@ -61,13 +64,13 @@ def _rows(seed: int, drives: Path, idd: Path, folder: Path, steps: int) -> list[
 
     def learnt(model: str, entries: list[Entry]) -> Path:
         weighted = [{**entry, "weight": share / len(entries)} for entry in entries]
-        settings = {"steps": steps, "seed": seed}
-        checkpoint = fitted(folder / model, [source, *weighted], fit_settings=settings)
+        settings = {"seed": seed}
+        checkpoint = fitted(folder / model, [source, *weighted], replace(fitting, settings=settings))
         for drive in DRIVES:
             if drive != SOURCE:
                 facts = {"source": SOURCE, "scored": drive, "seed": seed, "model": model}
                 rows.append(
-                    {**facts, **scores_of(score(checkpoint, known.split(drive))), "steps": steps, **origin()}
+                    {**facts, **scores_of(score(checkpoint, known.split(drive))), **fitting.facts, **origin()}
                 )
         return checkpoint
 

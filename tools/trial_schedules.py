@@ -14,16 +14,18 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 from trials import (
-    FIT,
     Entry,
+    Fitting,
     Row,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -50,32 +52,34 @@ def main() -> None:
     arguments = parser(__doc__, work="trial_schedules", steps=400).parse_args()
     work = arguments.work.resolve()
     drives = write_drives(arguments.data.resolve() / "camvid11", work / "data")
-    one = partial(run, drives=drives, work=work, steps=arguments.steps)
+    one = partial(run, drives=drives, work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(seed: int, *, drives: Path, work: Path, steps: int) -> list[Row]:
+def run(seed: int, *, drives: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one seed: each order with each budget."""
-    folder = work / f"{steps}-steps" / f"seed{seed}"
+    folder = work / fitting.name / f"seed{seed}"
     return once(
         folder,
         lambda: [
-            _row(seed, order, round(budget * steps), drives, folder) for order in ORDERS for budget in BUDGETS
+            _row(seed, order, replace(fitting, steps=round(budget * fitting.steps)), drives, folder)
+            for order in ORDERS
+            for budget in BUDGETS
         ],
     )
 
 
-def _row(seed: int, order: str, steps: int, drives: Path, folder: Path) -> Row:
+def _row(seed: int, order: str, fitting: Fitting, drives: Path, folder: Path) -> Row:
     data: list[Entry] = [{"dataset": str(drives / "drives"), "split": drive} for drive in LEARNT]
-    settings = {"steps": steps, "seed": seed, "crop_order": order, **CROPS}
-    checkpoint, seconds = timed(folder / f"{order}-{steps}", data, settings)
-    plan = CropPlan.from_config(FitConfig.model_validate({**FIT, **settings}))
+    fitting = replace(fitting, settings={"seed": seed, "crop_order": order, **CROPS})
+    checkpoint, seconds = timed(folder / f"{order}-{fitting.steps}", data, fitting)
+    plan = CropPlan.from_config(FitConfig.model_validate(fitting.fit))
     stages = [plan.stages[stage] for stage in plan.of_step]
     return {
         "scored": SCORED,
         "seed": seed,
         "model": order,
-        "steps": steps,
+        **fitting.facts,
         "images": sum(stage.batch_size for stage in stages),
         "megapixels": round(sum(s.batch_size * s.crop[0] * s.crop[1] for s in stages) / 1e6, 2),
         "cpu_seconds": round(seconds, 1),
@@ -84,7 +88,7 @@ def _row(seed: int, order: str, steps: int, drives: Path, folder: Path) -> Row:
     }
 
 
-def timed(place: Path, data: Sequence[Entry], settings: Mapping[str, object]) -> tuple[Path, float]:
+def timed(place: Path, data: Sequence[Entry], fitting: Fitting) -> tuple[Path, float]:
     """The checkpoint of a fit and its processor seconds from the tenth step to the last.
 
     A fit that was cut off begins anew: continued, it would be timed in part.
@@ -93,9 +97,7 @@ def timed(place: Path, data: Sequence[Entry], settings: Mapping[str, object]) ->
     if not measured.exists():
         shutil.rmtree(place, ignore_errors=True)
     reported: list[float] = []
-    checkpoint = fitted(
-        place, data, fit_settings=settings, on_step=lambda _: reported.append(time.process_time())
-    )
+    checkpoint = fitted(place, data, fitting, on_step=lambda _: reported.append(time.process_time()))
     if not measured.exists():
         write_atomically(measured, json.dumps(reported[-1] - reported[0]).encode())
     return checkpoint, float(json.loads(measured.read_text()))

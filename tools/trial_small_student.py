@@ -14,15 +14,17 @@ Example: python tools/trial_small_student.py --data $LSU_DATA --jobs 2
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from trials import (
-    NETWORK,
     Entry,
+    Fitting,
     Row,
     Trial,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -40,8 +42,8 @@ from trials import (
 from lsu.runtime import Dataset, Relation
 from lsu.training.checkpoint import Checkpoint
 
-TEACHER = {**NETWORK, "encoder": "tu-regnetx_004"}
-STUDENT = {**NETWORK, "encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
+TEACHER = {"encoder": "tu-regnetx_004"}
+STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
 
 
 def main() -> None:
@@ -49,17 +51,17 @@ def main() -> None:
     arguments = parser(__doc__, work="trial_small_student", steps=400).parse_args()
     work = arguments.work.resolve()
     drives = write_drives(arguments.data.resolve() / "camvid11", work / "data")
-    one = partial(run, drives=drives, work=work, steps=arguments.steps)
+    one = partial(run, drives=drives, work=work, fitting=fitting_of(arguments))
     run_all(one, rotations(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(trial: Trial, *, drives: Path, work: Path, steps: int) -> list[Row]:
+def run(trial: Trial, *, drives: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one trial."""
-    folder = work / f"{steps}-steps" / trial.name
-    return once(folder, lambda: _rows(trial, drives, folder, steps))
+    folder = work / fitting.name / trial.name
+    return once(folder, lambda: _rows(trial, drives, folder, fitting))
 
 
-def _rows(trial: Trial, drives: Path, folder: Path, steps: int) -> list[Row]:
+def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Row]:
     known = Dataset.load(drives / "drives")
     merged = Dataset.load(drives / "merged").split(trial.foreign)
     relation = Relation.load(drives / "merged/groups-to-camvid11.toml")
@@ -67,15 +69,15 @@ def _rows(trial: Trial, drives: Path, folder: Path, steps: int) -> list[Row]:
     truth: Entry = {"dataset": str(drives / "drives"), "split": trial.foreign}
     rows: list[Row] = []
 
-    def learnt(model: str, network: dict[str, object], entries: list[Entry]) -> Path:
-        settings = {"steps": steps, "seed": trial.seed}
+    def learnt(model: str, choice: dict[str, object], entries: list[Entry]) -> Path:
+        settings = {"seed": trial.seed}
         data = [source, *entries]
-        checkpoint = fitted(folder / model, data, fit_settings=settings, network=network)
+        checkpoint = fitted(folder / model, data, replace(fitting, choice=choice, settings=settings))
         weights = sum(p.numel() for p in Checkpoint.load(checkpoint).network().parameters())
         facts = {**trial.facts, "model": model, "parameters": weights}
         scores = scores_of(score(checkpoint, known.split(trial.scored)))
         held = percent(score(checkpoint, known.split(f"{trial.source}-held")).mean_iou)
-        rows.append({**facts, "miou_held_out": held, **scores, "steps": steps, **origin()})
+        rows.append({**facts, "miou_held_out": held, **scores, **fitting.facts, **origin()})
         return checkpoint
 
     teacher = learnt("teacher", TEACHER, [])

@@ -16,14 +16,17 @@ Example: python tools/trial_unification.py --data $LSU_DATA --jobs 2
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from trials import (
     Entry,
+    Fitting,
     Row,
     Trial,
     fitted,
+    fitting_of,
     once,
     origin,
     parser,
@@ -49,17 +52,17 @@ def main() -> None:
     arguments = parser(__doc__, work="trial_unification", steps=400).parse_args()
     work = arguments.work.resolve()
     drives = write_drives(arguments.data.resolve() / "camvid11", work / "data")
-    one = partial(run, drives=drives, work=work, steps=arguments.steps)
+    one = partial(run, drives=drives, work=work, fitting=fitting_of(arguments))
     run_all(one, rotations(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
 
 
-def run(trial: Trial, *, drives: Path, work: Path, steps: int) -> list[Row]:
+def run(trial: Trial, *, drives: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one trial."""
-    folder = work / f"{steps}-steps" / trial.name
-    return once(folder, lambda: _rows(trial, drives, folder, steps))
+    folder = work / fitting.name / trial.name
+    return once(folder, lambda: _rows(trial, drives, folder, fitting))
 
 
-def _rows(trial: Trial, drives: Path, folder: Path, steps: int) -> list[Row]:
+def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Row]:
     known = Dataset.load(drives / "drives")
     truth, scored = known.split(trial.foreign), known.split(trial.scored)
     merged = Dataset.load(drives / "merged").split(trial.foreign)
@@ -70,12 +73,12 @@ def _rows(trial: Trial, drives: Path, folder: Path, steps: int) -> list[Row]:
         "split": trial.foreign,
         "relation": str(drives / "merged/groups-to-camvid11.toml"),
     }
-    settings = {"steps": steps, "seed": trial.seed}
+    settings = {"seed": trial.seed}
     rows: list[Row] = []
 
     def learnt(model: str, entries: list[Entry], **columns: object) -> Path:
-        checkpoint = fitted(folder / model, [source, *entries], fit_settings=settings)
-        facts = {"model": model, **scores_of(score(checkpoint, scored)), "steps": steps, **origin()}
+        checkpoint = fitted(folder / model, [source, *entries], replace(fitting, settings=settings))
+        facts = {"model": model, **scores_of(score(checkpoint, scored)), **fitting.facts, **origin()}
         rows.append({**trial.facts, "pseudo_labels_right": "", "miou_held_out": "", **columns, **facts})
         return checkpoint
 

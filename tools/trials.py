@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,20 +52,56 @@ RARE = ("Pole", "SignSymbol", "Fence", "Pedestrian", "Bicyclist")
 HELD_OUT = 0.2
 """The last part, by time, of each drive. A trial that scores teachers on it lets nobody learn from it."""
 
-NETWORK = {"architecture": "segformer", "encoder": "tu-regnetx_002", "input_size": [128, 160]}
-FIT = {
-    "batch_size": 8,
-    "crop": [128, 160],
-    "scale": [0.27, 0.54],
-    "learning_rate": 4e-3,
-    "colour_jitter": 0.6,
-    "class_balance": 0.5,
-    "precision": "bf16-mixed",
-    "accelerator": "cpu",
-    "threads": 1,
-    "save_every": 10_000,
-}
-"""Chosen on the `val` split of drive 0016E5 at 256x192 pixels and scaled down with the crop."""
+
+@dataclass(frozen=True)
+class Fitting:
+    """How all networks of a table are fitted.
+
+    Attributes:
+        steps: optimiser steps of each.
+        size: (H, W) of the networks' input and of the crops.
+        choice: what a configuration's `network` has otherwise.
+        settings: what its `fit` has otherwise.
+    """
+
+    steps: int
+    size: tuple[int, int] = (128, 160)
+    choice: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.steps}-steps" + ("" if self.size == (128, 160) else f"-{self.size[0]}x{self.size[1]}")
+
+    @property
+    def facts(self) -> Row:
+        """The columns that say it."""
+        return {"steps": self.steps, "size": f"{self.size[0]}x{self.size[1]}"}
+
+    @property
+    def network(self) -> dict[str, object]:
+        """The table `network` of a configuration."""
+        common = {"architecture": "segformer", "encoder": "tu-regnetx_002", "input_size": self.size}
+        return {**common, **self.choice}
+
+    @property
+    def fit(self) -> dict[str, object]:
+        """The table `fit`, chosen on `val` of drive 0016E5 at 192x256; the scale goes with the crop."""
+        return {
+            "steps": self.steps,
+            "batch_size": 8,
+            "crop": self.size,
+            "scale": [round(bound * self.size[0] / 192, 2) for bound in (0.4, 0.8)],
+            "learning_rate": 4e-3,
+            "colour_jitter": 0.6,
+            "class_balance": 0.5,
+            "precision": "bf16-mixed",
+            "accelerator": "cpu",
+            "threads": 1,
+            "save_every": 10_000,
+            **self.settings,
+        }
 
 
 @dataclass(frozen=True)
@@ -107,8 +143,15 @@ def parser(description: str | None, *, work: str, steps: int) -> argparse.Argume
     result.add_argument("--out", type=Path, default=Path("benchmarks/methods"), help="where the CSV goes")
     result.add_argument("--seeds", type=int, default=3)
     result.add_argument("--steps", type=int, default=steps, help="optimiser steps of each fit")
+    result.add_argument("--size", default="128x160", help="HxW of the networks' input and of the crops")
     result.add_argument("--jobs", type=int, default=1, help="trials at once, one thread each")
     return result
+
+
+def fitting_of(arguments: argparse.Namespace) -> Fitting:
+    """What the options say of all fits."""
+    height, width = (int(side) for side in arguments.size.split("x"))
+    return Fitting(arguments.steps, (height, width))
 
 
 def run_all(
@@ -188,15 +231,13 @@ def _write_merged(truth: Split, space: LabelSpace, folder: Path) -> None:
 def fitted(
     folder: Path,
     data: Sequence[Entry],
+    fitting: Fitting,
     *,
-    fit_settings: Mapping[str, object],
-    network: Mapping[str, object] = NETWORK,
     on_step: Callable[[StepReport], object] = lambda _: None,
 ) -> Path:
     """The checkpoint of a network fitted on these data entries."""
-    table = {"network": network, "fit": {**FIT, **fit_settings}, "output": str(folder), "data": data}
-    config = Config.from_dict(table, "the trial's settings")
-    return fit(config, resume=True, on_step=on_step).checkpoint
+    table = {"network": fitting.network, "fit": fitting.fit, "data": data, "output": str(folder)}
+    return fit(Config.from_dict(table, "the trial's settings"), resume=True, on_step=on_step).checkpoint
 
 
 def score(checkpoint: Path, split: Split) -> Evaluation:
@@ -263,7 +304,7 @@ def origin() -> Row:
 def write_table(path: Path, rows: Sequence[Row], arguments: argparse.Namespace) -> None:
     """The rows with the command that repeats them."""
     command = f"python tools/{Path(sys.argv[0]).name} --data $LSU_DATA"
-    command += f" --seeds {arguments.seeds} --steps {arguments.steps}"
+    command += f" --seeds {arguments.seeds} --steps {arguments.steps} --size {arguments.size}"
     write_csv(path, [{**row, "command": command} for row in rows])
 
 
