@@ -241,6 +241,7 @@ def test_who_fails_on_the_way_is_named_and_the_others_are_measured_to_the_end(
     def killed(self: Running, command: str) -> object:
         if self.job.name in failing and self.times:
             os.kill(self._process.pid, signal.SIGKILL)
+            self._process.join()  # dead before it is asked; the test above asks one that is dying
         return asked(self, command)
 
     monkeypatch.setattr(Running, "asked", killed)

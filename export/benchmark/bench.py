@@ -176,7 +176,10 @@ class Running:
 
     def asked(self, command: str) -> Any:
         """Its answer."""
-        self._connection.send(command)
+        try:
+            self._connection.send(command)
+        except ConnectionError as error:  # it died since its last answer
+            raise self._death() from error
         return self._received()
 
     def measured(self) -> Measured:
@@ -196,11 +199,14 @@ class Running:
         try:
             answer = self._connection.recv()
         except (EOFError, ConnectionError) as error:
-            self._process.join(_LAST_WORDS)
-            raise BackendError(
-                f"{self.job.name}: its process died with exit code {self._process.exitcode}: "
-                "run it alone to see why"
-            ) from error
+            raise self._death() from error
         if isinstance(answer, LsuError):
             raise answer
         return answer
+
+    def _death(self) -> BackendError:
+        self._process.join(_LAST_WORDS)
+        code = self._process.exitcode
+        return BackendError(
+            f"{self.job.name}: its process died with exit code {code}: run it alone to see why"
+        )
