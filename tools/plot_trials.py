@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 Line = dict[str, str]
 
 COLOURS = ("#7f7f7f", "#d6a35c", "#9ecae1", "#4292c6", "#084594", "#b07aa1", "#76448a", "#3c8c4a")
+COLOUR_OF = {"alone": "#c9c9c9", "free": COLOURS[1], "constrained": COLOURS[2], "full": COLOURS[7]}
+"""Arms that several tables have look alike in all of them; others go by their place."""
 MIOU = "mIoU in percent, mean and standard deviation"
 
 
@@ -108,7 +110,7 @@ def _bars(
             width * 0.94,
             yerr=[spread for _, spread in pairs],
             label=model,
-            color=COLOURS[number],
+            color=COLOUR_OF.get(model, COLOURS[number]),
             error_kw={"elinewidth": 0.8, "capsize": 1.5},
         )
     axes.set_xticks(range(len(groups)), groups)
