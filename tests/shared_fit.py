@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import torch
 from small_fits import Tiny, TinyWithLoss
 
 from lsu.training import fit as fit_module
@@ -26,3 +27,6 @@ def shared_fit(dataset: str, output: str, *changes: str) -> None:
 
 if __name__ == "__main__":
     shared_fit(*sys.argv[1:])
+    assert (
+        not torch.distributed.is_initialized()
+    )  # its threads would abort the end of the process now and then

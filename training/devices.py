@@ -53,6 +53,15 @@ def launched(settings: FitConfig, *, all_used: bool = True) -> Fabric:
     return fabric
 
 
+def ended() -> None:
+    """Leave the other processes of a fit, if there are any.
+
+    Without this the threads of gloo are still alive when the interpreter ends, which aborts it now and then.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def _refuse_crowd(settings: FitConfig, devices: int | str) -> None:
     """Refuse more CPU processes than processors: each is a whole copy of the fit."""
     processors = max(2, len(os.sched_getaffinity(0)))

@@ -19,7 +19,7 @@ from lsu.runtime.evaluate import Evaluation
 from .batches import batches_of
 from .checkpoint import Checkpoint
 from .config import Config, FitConfig
-from .devices import leads_here
+from .devices import ended, leads_here
 from .figures import draw_run, write_score
 from .fit_log import FitLog
 from .frames import Batch, open_relation, open_split, pixels_per_class
@@ -96,7 +96,23 @@ def fit(
         return _result(config, earlier, None, begin=begin, leads=leads_here())
     if earlier is not None:
         earlier.label_space.require_same(sets.space, "the checkpoint", "the data")
-    learner = _learner(config, splits, validation, sets, earlier)
+    try:
+        learner = _learner(config, splits, validation, sets, earlier)
+        finished, score = _fitted(learner, splits, validation, sets, on_step)
+    finally:
+        ended()
+    return _result(config, finished, score, begin=begin, leads=learner.leads)
+
+
+def _fitted(
+    learner: Learner,
+    splits: list[Split],
+    validation: Split | None,
+    sets: LabelSets,
+    on_step: Callable[[StepReport], object],
+) -> tuple[Checkpoint, Evaluation | None]:
+    """Make the steps that are left and write what a fit leaves behind."""
+    config, folder = learner.config, Path(learner.config.output)
     part = (learner.fabric.global_rank, learner.fabric.world_size)
     coming = batches_of(config, splits, sets, step=learner.step, part=part)  # before anything is written
     with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
@@ -111,7 +127,7 @@ def fit(
             for name, figure in draw_run(folder).items():
                 log.add_figure(learner.step, name, figure)
         learner.fabric.barrier()
-    return _result(config, finished, score, begin=begin, leads=learner.leads)
+    return finished, score
 
 
 def _result(
