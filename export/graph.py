@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from lsu.training.config import NetworkConfig
+from lsu.training.network_config import NetworkConfig
 from lsu.training.networks import Normalise
 
 

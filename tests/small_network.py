@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lsu.export.graph import DeployedNetwork
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.model import ModelSpec
-from lsu.training.config import NetworkConfig
+from lsu.training.network_config import NetworkConfig
 
 FREE = ModelSpec(LabelSpace.load("camvid11"), fit="pad", multiple=32)
 FIXED = replace(FREE, size=(64, 96), multiple=1)

@@ -68,7 +68,7 @@ def test_the_parts_of_several_processes_are_the_whole_batch(place: Path) -> None
 
 def test_a_fast_schedule_changes_crops_and_keeps_the_pixels(place: Path) -> None:
     config = made(place, crop_order="coarse2fine", crop=[64, 64], crop_factors=[0.5, 1.0])
-    shapes = [tuple(labels.shape) for _, labels in batches(config)]
+    shapes = [tuple(batch.labels.shape) for batch in batches(config)]
     assert shapes == [(16, 32, 32)] * 3 + [(4, 64, 64)] * 3
 
 
@@ -78,7 +78,7 @@ def test_centroids_bring_rare_classes_into_the_crops(place: Path) -> None:
 
         write_png(file, pixels)
     (alike,), (by_class,) = (
-        [sum((labels == 2).any((1, 2)).sum().item() for _, labels in batches(made(place, steps=40, **s)))]
+        [sum((batch.labels == 2).any((1, 2)).sum().item() for batch in batches(made(place, steps=40, **s)))]
         for s in ({}, {"centroids": 1.0})
     )
     assert alike < 40 < by_class  # one frame of eight, against two samples or more of an epoch's eight
@@ -90,7 +90,7 @@ def test_real_labels_have_the_end_to_themselves(place: Path) -> None:
         write_png(file, np.zeros((48, 64, 3), np.uint8))
     data = [{"dataset": str(place / "a")}, {"dataset": str(place / "b"), "until": 0.5}]
     config = made(place, data, steps=8, colour_jitter=0.0)
-    black = [int((images.flatten(1).max(1).values == 0).sum()) for images, _ in batches(config)]
+    black = [int((batch.images.flatten(1).max(1).values == 0).sum()) for batch in batches(config)]
     assert sum(black[:4]) > 4
     assert black[4:] == [0] * 4
 

@@ -11,6 +11,7 @@ from pictures import BrightnessEngine
 from lsu.runtime import VOID, Dataset, LabelSpace, ModelSpec, Relation
 from lsu.runtime.datasets.dataset import Split
 from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.relabel.teachers import Network
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ class _AnyScores(BrightnessEngine):
 def test_off_road_sets_go_through_offroad34(data, tmp_path, dataset, split, relation) -> None:
     known = Relation.load(relation)
     frames = Dataset.load(dataset, data / dataset).split(split)
-    summary = relabel(_AnyScores(known.source), Request(frames, known), tmp_path / "out")
+    summary = relabel(Network(_AnyScores(known.source)), Request(frames, known), tmp_path / "out")
     made = Dataset.load(tmp_path / "out").split(split)
     assert made.label_space.identity == LabelSpace.load("offroad34").identity
     assert not summary.skipped

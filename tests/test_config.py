@@ -24,6 +24,9 @@ def test_relative_paths_start_at_the_file(tmp_path) -> None:
     config = load(tmp_path)
     assert config.output == str(tmp_path / "runs/x")
     assert config.data[0].dataset == str(tmp_path / "worlds/a")
+    more = load(tmp_path, TEXT, "start=runs/s", 'distillation={teachers=["t", "/u"], losses=[{name="cwd"}]}')
+    assert more.start == str(tmp_path / "runs/s")
+    assert more.distillation.teachers == (str(tmp_path / "t"), "/u")
     assert load(tmp_path, TEXT.replace("worlds/a", "camvid11")).data[0].dataset == "camvid11"
     assert load(tmp_path, TEXT, "data.0.root=there").data[0].root == str(tmp_path / "there")
 
@@ -64,6 +67,10 @@ def test_overrides_change_single_values(tmp_path) -> None:
         (["network.mean=[123.7, 116.3, 103.5]"], "network.mean.0: .*less than or equal to 1"),
         (["data.0.weight=0"], "data.0.weight: .*greater than or equal to 0.01"),
         (["network.architecture=unet"], "network.architecture: Input should be"),
+        (["data.0.per_batch=3"], "per_batch adds up to 3, fit.batch_size is 8: make them equal"),
+        (["data.0.per_batch=8", "fit.centroids=0.5"], "per_batch goes with neither"),
+        (["data.0.per_batch=8", "data.0.weight=2"], "neither weight nor until has an effect"),
+        (['data=[{dataset="a", per_batch=8}, {dataset="b"}]'], "per_batch is for all entries or for none"),
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(tmp_path, overrides, message) -> None:

@@ -16,7 +16,7 @@ from lsu.export.onnx_session import outputs_of, session_from_model
 from lsu.export.proof import compare
 from lsu.export.to_onnx import onnx_from_network
 from lsu.runtime.errors import BackendError, InputError
-from lsu.training.config import NetworkConfig
+from lsu.training.network_config import NetworkConfig
 
 
 def test_normalisation_is_inside() -> None:

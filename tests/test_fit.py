@@ -10,6 +10,7 @@ from small_fits import STEPS, config, same, weights
 
 from lsu.runtime import BackendError, InputError, Segmenter
 from lsu.training import learner as learner_module
+from lsu.training import objective as objective_module
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.fit import FINISHED, UNFINISHED, fit
@@ -48,10 +49,10 @@ def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
 
     learn = learner_module.Learner.learn
 
-    def mortal(self, images, labels):
+    def mortal(self, batch):
         if self.step == stop:
             raise Killed
-        return learn(self, images, labels)
+        return learn(self, batch)
 
     cut = config(data, tmp_path / "cut", workers=workers)
     monkeypatch.setattr(learner_module.Learner, "learn", mortal)
@@ -68,7 +69,7 @@ def test_a_fit_that_was_killed_and_resumed_ends_with_the_same_weights(
 
 
 def test_ctrl_c_inside_a_step_finishes_it_and_saves(data, finished, tmp_path, monkeypatch) -> None:
-    real = learner_module.cross_entropy
+    real = objective_module.cross_entropy
     calls = 0
 
     def interrupted(*args, **kwargs):  # the forward pass has changed the batch norms, the weights not yet
@@ -79,7 +80,7 @@ def test_ctrl_c_inside_a_step_finishes_it_and_saves(data, finished, tmp_path, mo
         return real(*args, **kwargs)
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(learner_module, "cross_entropy", interrupted)
+    monkeypatch.setattr(objective_module, "cross_entropy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(config(data, tmp_path / "cut"))
     assert Checkpoint.load(tmp_path / "cut" / UNFINISHED).step == 7
@@ -133,7 +134,7 @@ def test_a_frame_that_goes_bad_during_a_fit_is_one_line(tmp_path, workers) -> No
 
 def test_resuming_on_another_label_space_is_refused(data, tmp_path, monkeypatch) -> None:
     folder = write_dataset(tmp_path / "data", frames=6, size=(48, 64)).parent
-    real, calls = learner_module.cross_entropy, []
+    real, calls = objective_module.cross_entropy, []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -141,7 +142,7 @@ def test_resuming_on_another_label_space_is_refused(data, tmp_path, monkeypatch)
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(learner_module, "cross_entropy", interrupted)
+    monkeypatch.setattr(objective_module, "cross_entropy", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(config(folder, tmp_path / "run"))
     space = folder / "foreign.toml"
@@ -188,7 +189,7 @@ def test_what_torch_cannot_do_in_a_step_is_one_line(data, tmp_path, monkeypatch)
     def full(*args, **kwargs):
         raise RuntimeError("out of memory: tried to allocate 9 GiB\nand much more")
 
-    monkeypatch.setattr(learner_module, "cross_entropy", full)
+    monkeypatch.setattr(objective_module, "cross_entropy", full)
     with pytest.raises(BackendError, match=r"^step 1: out of memory: tried to allocate 9 GiB: try a smaller"):
         fit(config(data, tmp_path / "run"))
 
@@ -227,7 +228,7 @@ def test_class_balance_reaches_the_loss_and_dropout_is_resumed(data, tmp_path, m
     balanced = Config.from_dict(table, "test")
     whole = weights(fit(balanced).checkpoint)
     seen = []
-    real = learner_module.cross_entropy
+    real = objective_module.cross_entropy
 
     def watched(*args, **kwargs):
         seen.append(kwargs["weights"])
@@ -235,7 +236,7 @@ def test_class_balance_reaches_the_loss_and_dropout_is_resumed(data, tmp_path, m
             os.kill(os.getpid(), signal.SIGINT)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(learner_module, "cross_entropy", watched)
+    monkeypatch.setattr(objective_module, "cross_entropy", watched)
     cut = balanced.model_copy(update={"output": str(tmp_path / "cut")})
     with pytest.raises(KeyboardInterrupt):
         fit(cut)

@@ -16,6 +16,7 @@ from small_fits import config, weights
 from lsu.runtime import VOID, InputError
 from lsu.training import fit as fit_module
 from lsu.training import learner as learner_module
+from lsu.training import objective as objective_module
 from lsu.training.config import FitConfig
 from lsu.training.devices import launched, with_synced_norms
 from lsu.training.fit import FINISHED, fit
@@ -65,13 +66,13 @@ def test_two_processes_learn_what_one_learns(data, alone, tmp_path, start) -> No
 def test_the_processes_parts_have_different_shares_of_void(data, tmp_path, monkeypatch) -> None:
     """Else the test above would not see a mean of means."""
     known = []
-    real = learner_module.cross_entropy
+    real = objective_module.cross_entropy
 
     def watched(scores, labels, **options):
         known.extend((labels != VOID).flatten(1).sum(1).tolist())
         return real(scores, labels, **options)
 
-    monkeypatch.setattr(learner_module, "cross_entropy", watched)
+    monkeypatch.setattr(objective_module, "cross_entropy", watched)
     fit(config(data, tmp_path / "run", steps=1, batch_size=4))
     assert known[0] + known[2] != known[1] + known[3]
 
@@ -80,6 +81,19 @@ def test_a_network_with_its_own_loss_learns_on_two_processes(data, tmp_path) -> 
     done = run(*TORCHRUN, SCRIPT, data, tmp_path / "run", "own_loss")
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "run")[-1] < losses(tmp_path / "run")[0]
+
+
+def test_two_processes_learn_from_teachers_what_one_learns(data, alone, tmp_path, monkeypatch) -> None:
+    teacher = fit(config(data, tmp_path / "teacher", steps=3)).checkpoint
+    losses_of = '[{name="soft-ce"}, {name="tk-l", class_weights="median"}, {name="cwd"}]'
+    table = f'distillation={{teachers=["{teacher}"], labels=0.5, losses={losses_of}}}'
+    monkeypatch.setattr(learner_module, "build_network", learner_module.build_network)
+    monkeypatch.setattr(fit_module, "_LOG_EVERY", 10)
+    shared_fit(str(data), str(tmp_path / "one"), table)
+    done = run(*TORCHRUN, SCRIPT, data, tmp_path / "two", table)
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+    assert losses(tmp_path / "two") != pytest.approx(losses(alone), rel=1e-2)
 
 
 def test_torchrun_says_how_many_devices_there_are(monkeypatch) -> None:

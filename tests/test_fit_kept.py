@@ -35,10 +35,10 @@ def killed_and_resumed(cut: Config, stop: int, monkeypatch) -> FitResult:
     """The fit, killed before step `stop` is made, without a chance to save, and continued."""
     learn = Learner.learn
 
-    def mortal(self, images, labels):
+    def mortal(self, batch):
         if self.step == stop:
             raise Killed
-        return learn(self, images, labels)
+        return learn(self, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "learn", mortal)
@@ -345,3 +345,21 @@ def test_images_and_waiting_are_counted_as_they_come(data, tmp_path, monkeypatch
             now[0] += 50.0
     loss, speed, waiting = meter.take()
     assert (float(loss), speed, waiting) == (3.5, 7 / 8, 2 / 8)
+
+
+def test_a_fit_starts_with_the_weights_of_another(data, tmp_path) -> None:
+    first = fit(config(data, tmp_path / "first", steps=6)).checkpoint
+    table = config(data, tmp_path / "second", steps=1, learning_rate=1e-9, warmup_steps=0).model_dump()
+    second = fit(Config.from_dict({**table, "start": str(first)}, "test")).checkpoint
+    theirs, ours = weights(first), weights(second)
+    learnt = [name for name in theirs if name.endswith("weight")]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in learnt)
+    table["network"] |= {"architecture": "fpn"}
+    with pytest.raises(InputError, match=r"start: .*first.* has the weights of another network"):
+        fit(Config.from_dict({**table, "start": str(first), "output": str(tmp_path / "third")}, "test"))
+    other = write_dataset(tmp_path / "other", frames=3, size=(48, 64)).parent
+    (other / "foreign.toml").write_text(FOREIGN.to_toml().replace('"above"', '"other"'))
+    table = config(other, tmp_path / "fourth").model_dump()
+    with pytest.raises(InputError, match=r"label spaces differ: start .*first"):
+        fit(Config.from_dict({**table, "start": str(first)}, "test"))
+    assert not (tmp_path / "fourth").exists()

@@ -16,7 +16,7 @@ from lsu.runtime.engines import engine_for
 from lsu.runtime.relabel.views import merged_scores, views_from_text
 from lsu.runtime.segmenter import Segmenter
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.config import Config, NetworkConfig
+from lsu.training.config import Config
 from lsu.training.fit import fit
 from lsu.training.mask2former import (
     SIZES,
@@ -25,6 +25,7 @@ from lsu.training.mask2former import (
     masks_from_labels,
     probabilities_from_queries,
 )
+from lsu.training.network_config import NetworkConfig
 from lsu.training.networks import build_network
 from lsu.training.torch_engine import TorchEngine
 
@@ -323,7 +324,7 @@ def test_without_the_extra_only_mask2former_is_missing(tmp_path, missing) -> Non
 from pathlib import Path
 from lsu.runtime import InputError
 from lsu.training.checkpoint import Checkpoint
-from lsu.training.config import NetworkConfig
+from lsu.training.network_config import NetworkConfig
 from lsu.training.networks import build_network
 assert Checkpoint.load(Path({str(tmp_path / "other.safetensors")!r})).spec.scores == "logits"
 build_network(NetworkConfig(architecture="segformer", encoder={SMALLEST_ENCODER!r}), 3)

@@ -7,6 +7,7 @@ from small_fits import TinyWithLoss, config, weights
 
 from lsu.runtime import InputError, LabelSpace
 from lsu.training import learner as learner_module
+from lsu.training import objective as objective_module
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.fit import fit
 from lsu.training.learner import Learner
@@ -33,7 +34,7 @@ def test_its_loss_is_asked_with_autocast_and_the_checkpoint_has_its_names(
     def refused(*args, **options):
         raise AssertionError("the cross entropy was asked")
 
-    monkeypatch.setattr(learner_module, "cross_entropy", refused)
+    monkeypatch.setattr(objective_module, "cross_entropy", refused)
     data = write_dataset(tmp_path / "data", frames=6, size=(48, 64)).parent
     result = fit(config(data, tmp_path / "run", steps=2, precision=precision))
     assert tiny[0].seen == (torch.Size([2, 3, 32, 32]), torch.int64, dtype)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from lsu.runtime import InputError
-from lsu.training.config import Config, FitConfig, NetworkConfig
+from lsu.training.config import Config, FitConfig
+from lsu.training.network_config import NetworkConfig
 from lsu.training.preset import preset_names, preset_table, with_preset
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))

@@ -8,32 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import FOREIGN, SOURCE, BrightnessEngine, write_dataset
+from relabelling import RELATION, request, tree
 
 from lsu.runtime import VOID, BackendError, Dataset, InputError, ModelSpec, Relation
 from lsu.runtime.image import grey_from_bytes
 from lsu.runtime.relabel.journal import Journal
-from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.relabel.output import digest_of_labels
+from lsu.runtime.relabel.pipeline import relabel
+from lsu.runtime.relabel.teachers import Network
 from lsu.runtime.segmenter import Segmenter
-
-RELATION = Relation.from_names(
-    "r", SOURCE, FOREIGN, allow={"ground": ["road"], "object": ["car", "person"], "above": ["sky", "person"]}
-)
-
-
-def request(tmp_path: Path, **changes) -> Request:
-    path = tmp_path / "data/dataset.toml"
-    if not path.exists():
-        write_dataset(path.parent)
-    return Request(**{"split": Dataset.load(path).split("train"), "relation": RELATION, **changes})
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_every_pixel_is_within_what_its_label_allows(tmp_path) -> None:
     asked = request(tmp_path)
-    relabel(BrightnessEngine(), asked, tmp_path / "out")
+    relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
     written = Dataset.load(tmp_path / "out").split("train")
     assert written.label_space.identity == SOURCE.identity
     for foreign, new in zip(asked.split.frames, written.frames, strict=True):
@@ -45,7 +33,7 @@ def test_every_pixel_is_within_what_its_label_allows(tmp_path) -> None:
 
 def test_free_labels_ignore_the_relation_but_keep_void(tmp_path) -> None:
     asked = request(tmp_path, free=True)
-    relabel(BrightnessEngine(), asked, tmp_path / "free")
+    relabel(Network(BrightnessEngine()), asked, tmp_path / "free")
     written = Dataset.load(tmp_path / "free").split("train")
     pairs = [
         (asked.split.read(f).labels, written.read(g).labels)
@@ -58,7 +46,7 @@ def test_free_labels_ignore_the_relation_but_keep_void(tmp_path) -> None:
 
 def test_the_summary_counts_every_pixel_by_label(tmp_path) -> None:
     asked = request(tmp_path)
-    summary = relabel(BrightnessEngine(), asked, tmp_path / "out")
+    summary = relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
     truth = np.stack([asked.split.read(f).labels for f in asked.split.frames])
     by_name = {row.name: row for row in summary.labels}
     assert by_name["ground"].pixels == by_name["ground"].forced == (truth == 0).sum()
@@ -73,14 +61,16 @@ def test_unlabelled_images_are_relabelled_freely(tmp_path) -> None:
     path = write_dataset(tmp_path / "data")
     text = path.read_text()
     path.write_text("".join(line for line in text.splitlines(True) if not line.startswith("labels")))
-    summary = relabel(BrightnessEngine(), request(tmp_path, relation=None, free=True), tmp_path / "out")
+    summary = relabel(
+        Network(BrightnessEngine()), request(tmp_path, relation=None, free=True), tmp_path / "out"
+    )
     assert [row.name for row in summary.labels] == ["all"]
     assert len(Dataset.load(tmp_path / "out").split("train").frames) == 5
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_a_run_that_was_killed_and_continued_leaves_the_same_files(tmp_path, monkeypatch, stop_after) -> None:
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "whole", workers=2)
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "whole", workers=2)
     add = Journal.add
     seen = 0
 
@@ -94,46 +84,47 @@ def test_a_run_that_was_killed_and_continued_leaves_the_same_files(tmp_path, mon
     monkeypatch.setattr(Journal, "add", killed)
     if stop_after < 5:
         with pytest.raises(KeyboardInterrupt):
-            relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut", workers=2)
+            relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "cut", workers=2)
     monkeypatch.setattr(Journal, "add", add)
     if stop_after < 5:
         journal = tmp_path / "cut/journal.jsonl"
         journal.write_bytes(journal.read_bytes() + b'{"key": "f4", "dig')
         (tmp_path / "cut/labels/train/.f3.png.1-2.part").write_bytes(b"half")
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut", workers=3)
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "cut", workers=3)
     assert tree(tmp_path / "whole") == tree(tmp_path / "cut")
 
 
 def test_a_process_killed_in_the_middle_continues_to_the_same_files(tmp_path) -> None:
     write_dataset(tmp_path / "data", frames=40)
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "whole")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "whole")
     program = (
         "import os, sys, signal\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "import test_relabel as t\n"
         "from lsu.runtime.relabel.pipeline import relabel\n"
+        "from lsu.runtime.relabel.teachers import Network\n"
         "seen = []\n"
         "def stop(n):\n"
         "    seen.append(n)\n"
         "    if len(seen) == 15: os.kill(os.getpid(), signal.SIGKILL)\n"
         "p = Path(sys.argv[2])\n"
-        "relabel(t.BrightnessEngine(), t.request(p), p / 'cut', on_frame=stop)\n"
+        "relabel(Network(t.BrightnessEngine()), t.request(p), p / 'cut', on_frame=stop)\n"
     )
     arguments = [sys.executable, "-c", program, str(Path(__file__).parent), str(tmp_path)]
     assert subprocess.run(arguments, check=False).returncode == -9
     done = len((tmp_path / "cut/journal.jsonl").read_text().splitlines()) - 1
     assert 0 < done < 40
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "cut")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "cut")
     assert tree(tmp_path / "whole") == tree(tmp_path / "cut")
 
 
 def test_a_label_file_that_changed_is_written_again(tmp_path) -> None:
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     before = tree(tmp_path / "out/labels")
     victim = tmp_path / "out/labels/train/f2.png"
     victim.write_bytes(b"")
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     assert tree(tmp_path / "out/labels") == before
 
 
@@ -141,7 +132,7 @@ def test_bad_frames_are_recorded_and_left_out(tmp_path) -> None:
     asked = request(tmp_path)
     image = asked.split.frames[1].image
     image.write_bytes(image.read_bytes()[:-20])
-    summary = relabel(BrightnessEngine(), asked, tmp_path / "out")
+    summary = relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
     assert summary.frames == 4
     assert [key for key, _ in summary.skipped] == ["f1"]
     assert "cut off" in summary.skipped[0][1]
@@ -149,11 +140,11 @@ def test_bad_frames_are_recorded_and_left_out(tmp_path) -> None:
 
 
 def test_another_request_may_not_write_into_the_same_folder(tmp_path) -> None:
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     with pytest.raises(InputError, match=r"another free \(False, now True\): choose another --out"):
-        relabel(BrightnessEngine(), request(tmp_path, free=True), tmp_path / "out")
+        relabel(Network(BrightnessEngine()), request(tmp_path, free=True), tmp_path / "out")
     with pytest.raises(InputError, match="is not empty and holds no labels of this kind"):
-        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "data")
+        relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "data")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +152,7 @@ def test_another_request_may_not_write_into_the_same_folder(tmp_path) -> None:
 )
 def test_each_part_of_the_request_is_held_against_the_journal(tmp_path, changed) -> None:
     asked = request(tmp_path)
-    relabel(BrightnessEngine(), asked, tmp_path / "out")
+    relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
     journal = tmp_path / "out/journal.jsonl"
     first, rest = journal.read_text().split("\n", 1)
     header = json.loads(first)
@@ -178,25 +169,25 @@ def test_each_part_of_the_request_is_held_against_the_journal(tmp_path, changed)
     }
     journal.write_text(json.dumps({**header, changed: "other"}) + "\n" + rest)
     with pytest.raises(InputError, match=f"a relabelling with another {changed} "):
-        relabel(BrightnessEngine(), asked, tmp_path / "out")
+        relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
 
 
 def test_other_ids_of_the_same_names_are_another_request(tmp_path) -> None:
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     space = tmp_path / "data/foreign.toml"
     space.write_text(space.read_text().replace("id = 7", "id = 8").replace("id = 20", "id = 7"))
     with pytest.raises(InputError, match="a relabelling with another labels "):
-        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+        relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 40 + b"\n", b"[]\n", b'{"key": "f9"}\n{"key": 3}\n'])
 def test_what_stands_behind_a_damaged_journal_line_is_done_again(tmp_path, tail) -> None:
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     journal = tmp_path / "out/journal.jsonl"
     whole = tree(tmp_path / "out")
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:3]) + tail)
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     assert tree(tmp_path / "out") == whole
 
 
@@ -212,7 +203,7 @@ def test_scores_of_padded_images_with_a_void_channel_lie_where_they_belong(tmp_p
 
     rows = {"ground": ["road", "car", "person", "sky", "void"], "object": ["car"], "above": ["sky", "void"]}
     asked = request(tmp_path, relation=Relation.from_names("v", SOURCE, FOREIGN, allow=rows))
-    relabel(Voiding(), asked, tmp_path / "out")
+    relabel(Network(Voiding()), asked, tmp_path / "out")
     written = Dataset.load(tmp_path / "out").split("train")
     segmenter = Segmenter(Voiding())
     voids = 0
@@ -226,10 +217,10 @@ def test_scores_of_padded_images_with_a_void_channel_lie_where_they_belong(tmp_p
 
 def test_the_first_report_is_of_the_frames_that_were_done(tmp_path) -> None:
     told: list[int] = []
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", on_frame=told.append)
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out", on_frame=told.append)
     assert told == [0, 1, 1, 1, 1, 1]
     told.clear()
-    relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", on_frame=told.append)
+    relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out", on_frame=told.append)
     assert told == [5]
 
 
@@ -240,7 +231,7 @@ def test_labels_are_written_as_dense_indices_whatever_the_ids_of_the_source(tmp_
     class Sparse(BrightnessEngine):
         spec = ModelSpec(space, fit="pad", multiple=4)
 
-    relabel(Sparse(), request(tmp_path), tmp_path / "out")
+    relabel(Network(Sparse()), request(tmp_path), tmp_path / "out")
     values = grey_from_bytes((tmp_path / "out/labels/train/f0.png").read_bytes(), tmp_path)
     assert set(np.unique(values).tolist()) <= {0, 1, 2, 3, 255}
 
@@ -248,17 +239,17 @@ def test_labels_are_written_as_dense_indices_whatever_the_ids_of_the_source(tmp_
 def test_an_output_that_is_a_file_is_refused(tmp_path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="is not a folder: choose another --out"):
-        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out")
+        relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_two_processes_may_not_write_into_the_same_folder(tmp_path) -> None:
     asked = request(tmp_path)
     with (
-        Journal(tmp_path / "out/journal.jsonl", asked.header(BrightnessEngine())),
+        Journal(tmp_path / "out/journal.jsonl", asked.header(Network(BrightnessEngine()))),
         pytest.raises(InputError, match="another process is relabelling"),
     ):
-        relabel(BrightnessEngine(), asked, tmp_path / "out")
+        relabel(Network(BrightnessEngine()), asked, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +258,7 @@ def test_two_processes_may_not_write_into_the_same_folder(tmp_path) -> None:
         ({"relation": None}, "a relation is needed: give --relation FILE, or --free"),
         (
             {"relation": Relation.from_names("q", FOREIGN, FOREIGN, allow={}, default=["void"])},
-            "the bundle speaks 'source' .* relation 'q' speaks 'foreign'",
+            "the teacher speaks 'source' .* relation 'q' speaks 'foreign'",
         ),
         (
             {"relation": Relation.from_names("q", SOURCE, SOURCE, allow={}, default=["void"])},
@@ -279,7 +270,7 @@ def test_what_does_not_belong_together_is_refused_before_anything_is_written(
     tmp_path, changes, message
 ) -> None:
     with pytest.raises(InputError, match=message):
-        relabel(BrightnessEngine(), request(tmp_path, **changes), tmp_path / "out")
+        relabel(Network(BrightnessEngine()), request(tmp_path, **changes), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -299,11 +290,37 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(files.Path, "open", full)
     with pytest.raises(BackendError, match="No space left on device"):
-        relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out", workers=1)
+        relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out", workers=1)
     assert fsync is os.fsync
     pngs = sorted((tmp_path / "out/labels").rglob("*"))
     assert all(grey_from_bytes(p.read_bytes(), p).shape == (24, 40) for p in pngs if p.is_file())
     assert not list((tmp_path / "out").rglob("*.part"))
     assert not (tmp_path / "out/dataset.toml").exists()
     monkeypatch.undo()
-    assert relabel(BrightnessEngine(), request(tmp_path), tmp_path / "out").frames == 5
+    assert relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "out").frames == 5
+
+
+def test_a_folder_that_an_older_version_began_is_continued(tmp_path) -> None:
+    asked = request(tmp_path)
+    relabel(Network(BrightnessEngine()), asked, tmp_path / "whole")
+    journal = tmp_path / "old/journal.jsonl"
+    journal.parent.mkdir()
+    first, entry, *_ = (tmp_path / "whole/journal.jsonl").read_text().splitlines()
+    header = {
+        "format": 1,
+        "network": "brightness",
+        "label_space": SOURCE.identity,
+        "relation": RELATION.identity,
+        "free": False,
+        "views": ["1"],
+        "data": "blocks/train",
+        "images": asked.split.image_glob,
+        "labels": digest_of_labels(asked.split),
+    }
+    assert json.loads(first) == header
+    assert set(json.loads(entry)) == {"key", "digest", "counts"}
+    journal.write_text(json.dumps(header) + "\n")
+    relabel(Network(BrightnessEngine()), asked, tmp_path / "old")
+    old, whole = tree(tmp_path / "old"), tree(tmp_path / "whole")
+    assert old.pop("journal.jsonl").splitlines()[1:] == whole.pop("journal.jsonl").splitlines()[1:]
+    assert old == whole

@@ -17,6 +17,7 @@ from test_cli import lsu as lsu  # noqa: PLC0414 - a plain import would be redef
 
 from lsu.runtime import Dataset, ModelSpec, Relation
 from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.relabel.teachers import Network
 from lsu.runtime.relabel.views import views_from_text
 from lsu.training import learner as learner_module
 from lsu.training.checkpoint import Checkpoint
@@ -93,7 +94,8 @@ def test_rounds_give_what_fit_and_relabel_give_one_by_one(file, whole, tmp_path)
         for name, free in (("east", False), ("west", True)):
             split = Dataset.load(file.parent / name).split("train")
             engine = TorchEngine.from_checkpoint(Checkpoint.load(teacher))
-            relabel(engine, Request(split, relation, free, views_from_text("flip")), labels / name)
+            views = views_from_text("flip")
+            relabel(Network(engine, views), Request(split, relation, free), labels / name)
         mixed = {"dataset": str(file.parent / "west"), "relation": str(file.parent / "r.toml")}
         data = [source, {"dataset": str(labels / "east"), "weight": 0.5}, {"dataset": str(labels / "west")}]
         teacher = fitted(f"round-{number}/student", [*data, mixed])
@@ -127,11 +129,11 @@ def test_a_run_that_is_killed_inside_its_steps_ends_with_the_same_files(file, wh
     plan = plan_of(file, "output=inside", "rounds=1")
     learn, seen = learner_module.Learner.learn, []
 
-    def mortal(self, images, labels):
+    def mortal(self, batch):
         seen.append(self.step)
         if len(seen) in (4, 9):  # at step 3 of the teacher, which goes on at step 2; then in the student
             raise Killed
-        return learn(self, images, labels)
+        return learn(self, batch)
 
     @contextmanager
     def watch(step):

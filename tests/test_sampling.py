@@ -3,7 +3,7 @@ import pytest
 
 from lsu.runtime import InputError
 from lsu.training.centroids import Centroids
-from lsu.training.sampling import ClassShare, SamplePlan
+from lsu.training.sampling import BatchPlan, ClassShare, SamplePlan
 
 
 def drawn(plan: SamplePlan, numbers: range) -> list[tuple[int, int]]:
@@ -122,3 +122,22 @@ def test_centroids_of_an_entry_that_ended_are_drawn_no_more() -> None:
 def test_parts_that_cannot_be_are_refused(frames: tuple[int, int], asked: ClassShare, message: str) -> None:
     with pytest.raises(InputError, match=message):
         SamplePlan(frames=frames, weights=(1, 1), seed=0, by_class=asked)
+
+
+def test_each_batch_has_its_counts_and_no_frame_twice_before_all_were_drawn() -> None:
+    plan = BatchPlan(frames=(12, 6, 5), counts=(4, 2, 1), seed=3)
+    draws = [plan.draw(number) for number in range(7 * 15)]
+    for batch in range(15):
+        entries = [draw.entry for draw in draws[7 * batch : 7 * batch + 7]]
+        assert entries == [0] * 4 + [1] * 2 + [2]
+    for entry, frames in enumerate(plan.frames):
+        drawn = [draw.frame for draw in draws if draw.entry == entry]
+        passes = [drawn[k : k + frames] for k in range(0, len(drawn) - frames + 1, frames)]
+        assert len(passes) > 1
+        assert all(sorted(one) == list(range(frames)) for one in passes)
+        assert passes[0] != passes[1]
+    again = plan.draw(50)
+    assert (again.entry, again.frame) == (draws[50].entry, draws[50].frame)
+    assert again.generator.random() == draws[50].generator.random()
+    other = BatchPlan(plan.frames, plan.counts, seed=4)
+    assert [other.draw(k).frame for k in range(40)] != [d.frame for d in draws[:40]]

@@ -189,7 +189,7 @@ def test_the_default_student_is_built_for_three_generations(tmp_path: Path) -> N
     from checkpoints import write_checkpoint
 
     from lsu.export.to_onnx import Options, export_checkpoint
-    from lsu.training.config import NetworkConfig
+    from lsu.training.network_config import NetworkConfig
 
     default = NetworkConfig()
     write_checkpoint(

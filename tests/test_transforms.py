@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,19 @@ def test_white_balance_changes_the_ratio_of_the_channels() -> None:
     assert all(60 <= value <= 140 for colour in colours for value in colour)
     assert any(max(c) - min(c) > 20 for c in colours)
     assert STILL.apply(grey, np.random.default_rng(0)).image[9, 9].tolist() == [100, 100, 100]
+
+
+def test_every_other_crop_is_blurred_and_its_labels_are_not() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    sample = Sample(noise, noise[..., 0] // 2)
+    blurring = replace(STILL, blur=2.0)
+    spreads = []
+    for seed in range(40):
+        plain, other = (a.apply(sample, np.random.default_rng(seed)) for a in (STILL, blurring))
+        assert np.array_equal(plain.labels, other.labels)
+        spreads.append(other.image.std() / plain.image.std())
+    assert 10 < sum(spread == 1 for spread in spreads) < 30
+    assert min(spreads) < 0.4
 
 
 @pytest.mark.parametrize("scale", [0.4, 1.0, 2.3])

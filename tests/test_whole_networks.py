@@ -14,7 +14,8 @@ from lsu.export.proof import compare
 from lsu.export.to_onnx import onnx_from_network
 from lsu.runtime import InputError, ModelSpec
 from lsu.runtime.label_space import LabelClass, LabelSpace
-from lsu.training.config import Config, NetworkConfig
+from lsu.training.config import Config
+from lsu.training.network_config import NetworkConfig
 from lsu.training.networks import build_network
 from lsu.training.t_net import first_largest, unpooled
 

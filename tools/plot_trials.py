@@ -17,7 +17,14 @@ from matplotlib.axes import Axes
 Line = dict[str, str]
 
 COLOURS = ("#7f7f7f", "#d6a35c", "#9ecae1", "#4292c6", "#084594", "#b07aa1", "#76448a", "#3c8c4a")
-COLOUR_OF = {"alone": "#c9c9c9", "free": COLOURS[1], "constrained": COLOURS[2], "full": COLOURS[7]}
+COLOUR_OF = {
+    "alone": "#c9c9c9",
+    "free": COLOURS[1],
+    "constrained": COLOURS[2],
+    "nll": COLOURS[5],
+    "mixed": COLOURS[6],
+    "full": COLOURS[7],
+}
 """Arms that several tables have look alike in all of them; others go by their place."""
 MIOU = "mIoU in percent, mean and standard deviation"
 

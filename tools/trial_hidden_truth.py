@@ -35,6 +35,7 @@ from lsu.runtime import VOID, Dataset, Relation, Split
 from lsu.runtime.evaluate import Evaluation
 from lsu.runtime.files import write_atomically
 from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.relabel.teachers import Network
 from lsu.runtime.relabel.views import views_from_text
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.torch_engine import TorchEngine
@@ -72,8 +73,8 @@ def _rows(seed: int, data: Path, folder: Path, fitting: Fitting) -> list[Row]:
         for free in (True, False):
             kind = "free" if free else "constrained"
             out = folder / f"labels-{kind}-{name.replace(' ', '-')}"
-            request = Request(coarse, relation, free, views_from_text(views))
-            relabel(engine, request, out, workers=1)
+            teaching = Network(engine, views_from_text(views))
+            relabel(teaching, Request(coarse, relation, free), out, workers=1)
             result = compared(Dataset.load(out).split("test"), truth)
             facts: Row = {"seed": seed, "model": kind, "views": name}
             facts["pseudo_labels_right"] = percent(result.pixel_accuracy)

@@ -28,6 +28,7 @@ from lsu.runtime.image import png_from_pixels
 from lsu.runtime.label_space import LabelClass
 from lsu.runtime.machine import processor
 from lsu.runtime.relabel.pipeline import Request, relabel
+from lsu.runtime.relabel.teachers import Network
 from lsu.runtime.relabel.views import views_from_text
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
@@ -60,7 +61,7 @@ class Fitting:
     Attributes:
         steps: optimiser steps of each.
         size: (H, W) of the networks' input and of the crops.
-        choice: what a configuration's `network` has otherwise.
+        choice: what a configuration's `network` has otherwise; None leaves a key out.
         settings: what its `fit` has otherwise.
     """
 
@@ -83,7 +84,7 @@ class Fitting:
     def network(self) -> dict[str, object]:
         """The table `network` of a configuration."""
         common = {"architecture": "segformer", "encoder": "tu-regnetx_002", "input_size": self.size}
-        return {**common, **self.choice}
+        return {key: value for key, value in {**common, **self.choice}.items() if value is not None}
 
     @property
     def fit(self) -> dict[str, object]:
@@ -234,9 +235,10 @@ def fitted(
     fitting: Fitting,
     *,
     on_step: Callable[[StepReport], object] = lambda _: None,
+    **more: object,
 ) -> Path:
-    """The checkpoint of a network fitted on these data entries."""
-    table = {"network": fitting.network, "fit": fitting.fit, "data": data, "output": str(folder)}
+    """The checkpoint of a network fitted on these entries; `more` are other keys of its configuration."""
+    table = {"network": fitting.network, "fit": fitting.fit, "data": data, "output": str(folder), **more}
     return fit(Config.from_dict(table, "the trial's settings"), resume=True, on_step=on_step).checkpoint
 
 
@@ -252,7 +254,7 @@ def score(checkpoint: Path, split: Split) -> Evaluation:
 def relabelled(checkpoint: Path, split: Split, relation: Relation, out: Path, *, free: bool = False) -> Entry:
     """Relabel a split with mirrored views; what it is to a configuration."""
     engine = TorchEngine.from_checkpoint(Checkpoint.load(checkpoint))
-    relabel(engine, Request(split, relation, free, views_from_text("flip")), out, workers=1)
+    relabel(Network(engine, views_from_text("flip")), Request(split, relation, free), out, workers=1)
     return {"dataset": str(out), "split": split.name}
 
 

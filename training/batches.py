@@ -14,7 +14,7 @@ from .config import Config
 from .crop_plan import CropPlan
 from .frames import AugmentedFrames, Batch
 from .partial_labels import LabelSets
-from .sampling import ClassShare, SamplePlan
+from .sampling import BatchPlan, ClassShare, SamplePlan
 from .transforms import Augmentation
 
 _CACHE_BYTES = 2 << 30
@@ -28,7 +28,7 @@ def batches_of(
     step: int = 0,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
-    """The batches of a fit from a step on: images uint8 [N,h,w,3], label numbers int64 [N,h,w].
+    """The batches of a fit from a step on.
 
     Args:
         config: the fit.
@@ -53,13 +53,19 @@ def batches_of(
     return _loaded(frames, indices, workers=settings.workers)
 
 
-def sample_plan(config: Config, splits: Sequence[Split], sets: LabelSets, crops: CropPlan) -> SamplePlan:
+def sample_plan(
+    config: Config, splits: Sequence[Split], sets: LabelSets, crops: CropPlan
+) -> SamplePlan | BatchPlan:
     """Which frame each sample of a fit is.
 
     Raises:
         InputError: a frame cannot be used, or the settings do not go with the data.
     """
     settings, by_class = config.fit, None
+    frames = tuple(len(s.frames) for s in splits)
+    counts = tuple(entry.per_batch for entry in config.data if entry.per_batch is not None)
+    if counts:
+        return BatchPlan(frames, counts, settings.seed)
     if settings.centroids:
         by_class = ClassShare(
             centroids=centroids_of(splits, sets, tile=settings.centroid_tile),
@@ -71,7 +77,7 @@ def sample_plan(config: Config, splits: Sequence[Split], sets: LabelSets, crops:
         for d in config.data
     ]
     return SamplePlan(
-        frames=tuple(len(s.frames) for s in splits),
+        frames=frames,
         weights=tuple(d.weight for d in config.data),
         seed=settings.seed,
         ends=tuple(ends),
@@ -102,7 +108,7 @@ def _collated(samples: Sequence[Batch | InputError]) -> Batch | InputError:
         if isinstance(sample, InputError):
             return sample
         good.append(sample)
-    return torch.stack([image for image, _ in good]), torch.stack([labels for _, labels in good])
+    return Batch(*(torch.stack(parts) for parts in zip(*good, strict=True)))
 
 
 def _single_threaded(worker: int) -> None:

@@ -24,7 +24,7 @@ from lsu.runtime import BackendError, Frame, InputError, LabelSpace, Split
 from lsu.runtime.errors import near_names
 from lsu.runtime.files import read_bytes, write_atomically
 
-from .partial_labels import LabelSets
+from .partial_labels import LabelSets, teaches
 
 _FORMAT = 1
 
@@ -127,6 +127,8 @@ def boosts_from_names(boosts: Mapping[str, float], space: LabelSpace) -> tuple[f
 def _counted(splits: Sequence[Split], sets: LabelSets, tile: int) -> Centroids:
     members, places = [np.empty((0, 3), np.int64)], [np.empty((0, 2), np.float32)]
     for entry, (split, numbers) in enumerate(zip(splits, sets.numbers, strict=True)):
+        if not teaches(numbers):
+            continue
 
         def of_frame(
             frame: Frame, split: Split = split, numbers: npt.NDArray[np.int64] = numbers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lsu.runtime.terminal import JsonFlag, ending_well, print_json, print_note, progress
+from lsu.runtime.terminal import JsonFlag, TrustOption, ending_well, print_json, print_note, progress
 
 from .rounds_verb import rounds
 
@@ -59,6 +59,7 @@ def fit(
             help="Continue after a kill, or draw a finished fit again; starts anew where nothing is.",
         ),
     ] = False,
+    trust: TrustOption = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Fit a teacher or a student as a configuration says.
@@ -67,6 +68,8 @@ def fit(
 
     [bold]Example:[/bold] lsu fit teacher.toml fit.steps=2000 output=runs/teacher
     """
+    from lsu.runtime.bundles.trust import Trust
+
     from .config import Config
     from .devices import leads_here
     from .fit import UNFINISHED
@@ -83,7 +86,11 @@ def fit(
                 done = report.step
 
             result = fit_network(
-                checked, resume=resume, on_step=on_step, on_note=lambda note: print_note(f"lsu: {note}")
+                checked,
+                resume=resume,
+                trust=Trust.from_files(trust or ()),
+                on_step=on_step,
+                on_note=lambda note: print_note(f"lsu: {note}"),
             )
     except KeyboardInterrupt:
         if leads_here() and (Path(checked.output) / UNFINISHED).exists():

@@ -4,90 +4,20 @@ Unknown keys are errors. `key=value` overrides on the command line use dotted ke
 `data.0.weight=2`.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from lsu.runtime import InputError
+from .config_file import FileConfig, StrictModel
+from .distillation_config import DistillationConfig
+from .network_config import NetworkConfig, Share, Size, refuse_odd_size
 
-from .config_file import first_problem, table_from_file
-
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(ge=0.01, le=100)]
-Size = Annotated[tuple[int, int], Field(description="(H, W) in pixels")]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _refuse_odd_size(name: str, size: tuple[int, int]) -> None:
-    if any(side < 32 or side % 32 for side in size):
-        raise ValueError(f"{name} {list(size)} must be multiples of 32")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class NetworkConfig(_Strict):
-    """A network of segmentation_models_pytorch over a timm encoder, Mask2Former, DDRNet or T-Net.
-
-    Attributes:
-        architecture: `fpn`, `deeplabv3plus`, `segformer` or `pan`: those whose head enlarges as a step of
-            its own, which is left out here; `mask2former`; or, whole networks without a choice of encoder,
-            `ddrnet-23-slim` and `t-net`.
-        encoder: the encoder's name as segmentation_models_pytorch knows it; `tu-NAME` takes any of timm. Of
-            `mask2former` its size, `swin-base` say.
-        decoder_channels: width of the decoder, None for the architecture's own.
-        pretrained: the name of encoder weights to fetch (`imagenet`), or None to learn from scratch; an empty
-            text is None too, against a preset's. Of `mask2former` the name of a whole network at Hugging
-            Face or a folder with one, of which all weights are taken but those of other classes.
-        no_object_weight: of `mask2former`: what queries that match nothing weigh in the loss, None for 0.1.
-        input_size: (H, W) that every image is resized to when the network runs, multiples of 32, or None
-            to take images as they are. It does not touch training: choose `fit.scale` to match.
-        mean: per channel, of RGB in 0 to 1; torchvision's ImageNet statistics by default.
-        std: likewise.
-    """
-
-    architecture: Literal[
-        "fpn", "deeplabv3plus", "segformer", "pan", "mask2former", "ddrnet-23-slim", "t-net"
-    ] = "fpn"
-    encoder: str = "resnet18"
-    decoder_channels: Annotated[int, Field(ge=1, le=4096)] | None = 64
-    pretrained: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
-    no_object_weight: Annotated[float, Field(gt=0, le=1)] | None = None
-    input_size: Size | None = None
-    mean: tuple[Share, Share, Share] = IMAGENET_MEAN
-    std: tuple[Positive, Positive, Positive] = IMAGENET_STD
-
-    @model_validator(mode="after")
-    def _check(self) -> "NetworkConfig":
-        if self.input_size is not None:
-            _refuse_odd_size("input_size", self.input_size)
-        if self.no_object_weight is not None and self.architecture != "mask2former":
-            raise ValueError(f"no_object_weight is for mask2former; {self.architecture} has none: delete it")
-        if self.architecture in ("ddrnet-23-slim", "t-net"):
-            self._refuse_choices()
-        return self
-
-    def _refuse_choices(self) -> None:
-        for name in ("encoder", "decoder_channels", "pretrained"):
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name}: {self.architecture} is one network without choices: delete it")
-
-    def relative_to(self, folder: Path) -> "NetworkConfig":
-        """The network with a relative folder of weights taken from a folder; names stay as they are."""
-        weights = self.pretrained
-        if weights is None or not (folder / weights / "config.json").is_file():
-            return self
-        return self.model_copy(update={"pretrained": str(folder / weights)})
-
-
-class DataConfig(_Strict):
+class DataConfig(StrictModel):
     """One split to learn from or to score on.
 
     Attributes:
@@ -97,6 +27,8 @@ class DataConfig(_Strict):
         weight: how often each of its frames is drawn, relative to the frames of entries with weight 1.
         until: the share of the steps after which it is drawn no more, so that real labels have the end to
             themselves.
+        per_batch: how many of each batch are of this entry, frames without replacement; every entry has such
+            a number or none has, and their sum is `fit.batch_size`.
         relation: a relation's TOML file or catalogue name: the labels are foreign ones and each teaches that
             one of its allowed classes is right (NLL+), without a teacher; None where they are the classes.
     """
@@ -107,6 +39,7 @@ class DataConfig(_Strict):
     relation: str | None = None
     weight: Factor = 1.0
     until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    per_batch: Annotated[int, Field(ge=1)] | None = None
 
     def relative_to(self, folder: Path) -> Self:
         """The entry with its relative paths taken from a folder; catalogue names stay as they are."""
@@ -119,7 +52,7 @@ class DataConfig(_Strict):
         return self.model_copy(update={"dataset": dataset, "root": root, "relation": relation})
 
 
-class FitConfig(_Strict):
+class FitConfig(StrictModel):
     """How long and how to learn.
 
     Attributes:
@@ -148,6 +81,9 @@ class FitConfig(_Strict):
         label_smoothing: the share of a label's weight that is spread over all classes.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
         white_balance: the largest relative change of each colour channel by itself.
+        blur: the largest standard deviation, in pixels, of a Gaussian blur of every other crop.
+        mix: paste a part of the next sample of a batch over each one: `classmix`, half of its classes, or
+            `cutmix`, a box; see mixing.py.
         check_data: read every frame once before the first step, so that a bad one is found then.
         seed: of weights, sampling and augmentation.
         workers: processes that read and augment; 0 does it in the main process.
@@ -188,6 +124,8 @@ class FitConfig(_Strict):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     colour_jitter: Annotated[float, Field(ge=0, lt=1)] = 0.3
     white_balance: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    blur: Annotated[float, Field(ge=0, le=20)] = 0.0
+    mix: Literal["none", "classmix", "cutmix"] = "none"
     check_data: bool = True
     seed: Annotated[int, Field(ge=0, lt=1 << 62)] = 0
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -202,7 +140,7 @@ class FitConfig(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> "FitConfig":
-        _refuse_odd_size("crop", self.crop)
+        refuse_odd_size("crop", self.crop)
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale {list(self.scale)} must rise")
         if self.centroid_boost and not self.centroids:
@@ -212,21 +150,26 @@ class FitConfig(_Strict):
         return self
 
 
-class Config(_Strict):
+class Config(FileConfig):
     """A whole fit.
 
     Attributes:
         output: the folder for checkpoints and logs, relative to the configuration file.
         network: what is fitted.
-        data: what it learns from; all entries speak the same label space.
+        start: a checkpoint whose weights the network begins with, relative to the configuration file; None
+            takes those that `network` says.
+        data: what it learns from; all entries that have labels speak the same label space.
         validation: what it is scored on, or None.
+        distillation: which teachers it learns from besides, or None.
         fit: how.
     """
 
     output: str
     network: NetworkConfig = NetworkConfig()
+    start: str | None = None
     data: Annotated[tuple[DataConfig, ...], Field(min_length=1)]
     validation: DataConfig | None = None
+    distillation: DistillationConfig | None = None
     fit: FitConfig = FitConfig()
 
     @model_validator(mode="after")
@@ -241,37 +184,49 @@ class Config(_Strict):
             raise ValueError("fit.patience needs scores: name a validation split, or set it to 0")
         return self
 
-    @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> "Config":
-        """The configuration in a TOML file with `key=value` overrides applied, over the preset that it names.
+    @model_validator(mode="after")
+    def _check_counts(self) -> "Config":
+        counts = [entry.per_batch for entry in self.data if entry.per_batch is not None]
+        if not counts:
+            return self
+        if len(counts) < len(self.data):
+            raise ValueError("data: per_batch is for all entries or for none")
+        if sum(counts) != self.fit.batch_size:
+            raise ValueError(
+                f"data: per_batch adds up to {sum(counts)}, fit.batch_size is {self.fit.batch_size}: "
+                "make them equal"
+            )
+        if self.fit.crop_order != "fixed" or self.fit.centroids:
+            raise ValueError("data: per_batch goes with neither fit.crop_order nor fit.centroids")
+        if any(entry.weight != 1 or entry.until != 1 for entry in self.data):
+            raise ValueError("data: with per_batch neither weight nor until has an effect: delete them")
+        return self
 
-        Relative paths in the file become absolute, so that the result means the same from anywhere.
-
-        Raises:
-            InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
-        """
-        config = cls.from_dict(table_from_file(path, overrides), str(path))
-        return config.relative_to(path.parent.resolve())  # the same from any folder
-
-    @classmethod
-    def from_dict(cls, table: dict[str, Any], where: str) -> "Config":
-        """The checked configuration; `where` names its origin in errors.
-
-        Raises:
-            InputError: an unknown key or a value that does not fit, the first one in one line.
-        """
-        try:
-            return cls.model_validate(table)
-        except ValidationError as error:
-            raise InputError(f"{where}: {first_problem(error, cls)}") from error
+    @model_validator(mode="after")
+    def _check_distillation(self) -> "Config":
+        if self.distillation is None:
+            return self
+        if self.network.architecture == "mask2former":
+            raise ValueError("distillation: mask2former can be a teacher, not a student")
+        if self.distillation.labels == 0:
+            for name in ("class_balance", "label_smoothing", "centroids"):
+                if getattr(self.fit, name):
+                    raise ValueError(f"fit.{name} has no effect where distillation.labels is 0: set it to 0")
+            if any(entry.relation is not None for entry in self.data):
+                raise ValueError("data: relation has no effect where distillation.labels is 0: delete it")
+            if self.fit.mix == "classmix":
+                raise ValueError("fit.mix: classmix needs labels, and distillation.labels is 0: try cutmix")
+        return self
 
     def relative_to(self, folder: Path) -> "Config":
         """The configuration with its relative paths taken from a folder."""
-        validation = self.validation
+        validation, distillation = self.validation, self.distillation
         return self.model_copy(
             update={
                 "output": str(folder / self.output),
                 "network": self.network.relative_to(folder),
+                "start": None if self.start is None else str(folder / self.start),
+                "distillation": None if distillation is None else distillation.relative_to(folder),
                 "data": tuple(entry.relative_to(folder) for entry in self.data),
                 "validation": None if validation is None else validation.relative_to(folder),
             }

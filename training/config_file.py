@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from typing_extensions import Self
 
 from lsu.runtime import InputError
 from lsu.runtime.errors import near_names
@@ -15,6 +16,44 @@ from .preset import with_preset
 
 _CHOICES = ("constrained-", "literal[")
 """How pydantic names, in the place of an error, which of a field's types it tried."""
+
+
+class StrictModel(BaseModel):
+    """A table of a configuration: frozen, without unknown keys, without infinite numbers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileConfig(StrictModel):
+    """A configuration that is a file."""
+
+    @classmethod
+    def load(cls, path: Path, overrides: Sequence[str] = ()) -> Self:
+        """The configuration in a TOML file with `key=value` overrides applied, over the preset that it names.
+
+        Relative paths in the file become absolute, so that the result means the same from anywhere.
+
+        Raises:
+            InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
+        """
+        config = cls.from_dict(table_from_file(path, overrides), str(path))
+        return config.relative_to(path.parent.resolve())
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any], where: str) -> Self:
+        """The checked configuration; `where` names its origin in errors.
+
+        Raises:
+            InputError: an unknown key or a value that does not fit, the first one in one line.
+        """
+        try:
+            return cls.model_validate(table)
+        except ValidationError as error:
+            raise InputError(f"{where}: {first_problem(error, cls)}") from error
+
+    def relative_to(self, folder: Path) -> Self:
+        """The configuration with its relative paths taken from a folder."""
+        raise NotImplementedError
 
 
 def table_from_file(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lsu.runtime import BackendError, Split
+from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation
 
@@ -21,15 +22,17 @@ from .checkpoint import Checkpoint
 from .config import Config, FitConfig
 from .devices import ended, leads_here
 from .figures import draw_run, write_score
+from .fit_data import FitData
 from .fit_log import FitLog
-from .frames import Batch, open_relation, open_split, pixels_per_class
+from .frames import Batch
+from .guide import Guide
 from .interrupt import HeldInterrupt
 from .learner import Learner
-from .losses import class_weights
-from .partial_labels import LabelSets, common_label_space, refuse_relation
 from .run_folder import FINISHED, UNFINISHED, earlier_checkpoint
+from .s_net_members import with_members
 from .schedule import learning_rate
 from .step_meter import StepMeter, StepReport
+from .teachers import open_guide
 
 __all__ = ["FINISHED", "UNFINISHED", "FitResult", "StepReport", "fit"]
 
@@ -63,6 +66,7 @@ def fit(
     config: Config,
     *,
     resume: bool = False,
+    trust: Trust | None = None,
     on_step: Callable[[StepReport], object] = lambda _: None,
     on_note: Callable[[str], object] = lambda _: None,
 ) -> FitResult:
@@ -72,6 +76,7 @@ def fit(
         config: all of it; see Config.
         resume: continue from the last checkpoint in `config.output` if there is one; where the fit is
             finished, only draw its pictures again.
+        trust: whose signature a teacher's bundle needs; None asks for none.
         on_step: called every few steps.
         on_note: called before the first step with what a user should know of the data.
 
@@ -81,40 +86,36 @@ def fit(
         KeyboardInterrupt: while steps are made it comes between two of them, after a checkpoint.
     """
     begin = time.monotonic()
-    folder = Path(config.output)
+    folder, config = Path(config.output), with_members(config)
     earlier = earlier_checkpoint(folder, config, resume=resume)
-    splits = [open_split(data) for data in config.data]
-    validation = None if config.validation is None else open_split(config.validation)
-    sets = _label_sets(config, splits, validation)
-    for split in splits if validation is None else [*splits, validation]:
-        if leads_here() and (note := split.count_note()):
-            on_note(note)
     if earlier is not None and (folder / FINISHED).exists():
         if leads_here():
             (folder / UNFINISHED).unlink(missing_ok=True)
             draw_run(folder)
         return _result(config, earlier, None, begin=begin, leads=leads_here())
-    if earlier is not None:
-        earlier.label_space.require_same(sets.space, "the checkpoint", "the data")
+    guide = None if config.distillation is None else open_guide(config.distillation, config.fit, trust)
     try:
-        learner = _learner(config, splits, validation, sets, earlier)
-        finished, score = _fitted(learner, splits, validation, sets, on_step)
+        data = FitData.opened(config, guide)
+        for note in data.notes() if leads_here() else ():
+            on_note(note)
+        if earlier is not None:
+            earlier.label_space.require_same(data.sets.space, "the checkpoint", "the data")
+        learner = _learner(config, data, guide, earlier)
+        finished, score = _fitted(learner, data, on_step)
     finally:
+        if guide is not None:
+            guide.close()
         ended()
     return _result(config, finished, score, begin=begin, leads=learner.leads)
 
 
 def _fitted(
-    learner: Learner,
-    splits: list[Split],
-    validation: Split | None,
-    sets: LabelSets,
-    on_step: Callable[[StepReport], object],
+    learner: Learner, data: FitData, on_step: Callable[[StepReport], object]
 ) -> tuple[Checkpoint, Evaluation | None]:
     """Make the steps that are left and write what a fit leaves behind."""
-    config, folder = learner.config, Path(learner.config.output)
+    config, folder, validation = learner.config, Path(learner.config.output), data.validation
     part = (learner.fabric.global_rank, learner.fabric.world_size)
-    coming = batches_of(config, splits, sets, step=learner.step, part=part)  # before anything is written
+    coming = batches_of(config, data.splits, data.sets, step=learner.step, part=part)
     with FitLog(folder, start=learner.step, silent=not learner.leads) as log:
         _loop(learner, coming, validation, log, on_step)
         learner.save(folder / UNFINISHED)  # a score that fails must not lose the fit
@@ -144,33 +145,17 @@ def _result(
     )
 
 
-def _label_sets(config: Config, splits: list[Split], validation: Split | None) -> LabelSets:
-    """What the labels of all entries allow, in one label space that validation speaks too."""
-    if config.validation is not None:
-        refuse_relation(config.validation.relation)
-    relations = [open_relation(data) for data in config.data]
-    sets = LabelSets.of(splits, relations)
-    if validation is not None:
-        common_label_space([*splits, validation], [*relations, None])
-    return sets
-
-
-def _learner(
-    config: Config,
-    splits: list[Split],
-    validation: Split | None,
-    sets: LabelSets,
-    unfinished: Checkpoint | None,
-) -> Learner:
+def _learner(config: Config, data: FitData, guide: Guide | None, unfinished: Checkpoint | None) -> Learner:
     """The learner of these data, all of which are read once before if the configuration says so."""
-    weights = None
-    if config.fit.check_data or config.fit.class_balance:
-        pixels = pixels_per_class(splits, sets)
-        weights = class_weights(pixels, config.fit.class_balance) if config.fit.class_balance else None
-    if config.fit.check_data and validation is not None:
-        pixels_per_class([validation], LabelSets.of([validation], [None]))
-    members = torch.from_numpy(sets.members) if sets.partial else None
-    return Learner(config, sets.space, weights=weights, members=members, unfinished=unfinished)
+    return Learner(
+        config,
+        data.sets.space,
+        weights=data.class_weights(config),
+        members=torch.from_numpy(data.sets.members) if data.sets.partial else None,
+        guide=guide,
+        answers=data.answers(config, guide),
+        unfinished=unfinished,
+    )
 
 
 def _loop(
@@ -189,8 +174,8 @@ def _loop(
     if learner.scores_left == 0:
         return
     with HeldInterrupt() as interrupt:
-        for images, labels in meter.waited(coming):
-            meter.add(_learned(learner, images, labels), len(labels) * learner.fabric.world_size)
+        for batch in meter.waited(coming):
+            meter.add(_learned(learner, batch), len(batch.labels) * learner.fabric.world_size)
             step = learner.step
             if step % _LOG_EVERY == 0 or step == settings.steps:
                 _report(learner, meter, log, on_step)
@@ -260,9 +245,9 @@ def _last_score(learner: Learner, validation: Split, log: FitLog) -> Evaluation:
     return score
 
 
-def _learned(learner: Learner, images: Tensor, labels: Tensor) -> Tensor:
+def _learned(learner: Learner, batch: Batch) -> Tensor:
     try:
-        return learner.learn(images, labels)
+        return learner.learn(batch)
     except RuntimeError as error:  # out of memory, say: torch has no narrower word for it
         raise BackendError(
             f"step {learner.step + 1}: {first_line(error)}: try a smaller fit.batch_size or fit.crop"

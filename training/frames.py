@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,26 +14,38 @@ from torch.utils.data import Dataset as TorchDataset
 from lsu.runtime import VOID, Dataset, Frame, InputError, Relation, Sample, Split
 
 from .config import DataConfig
-from .partial_labels import LabelSets
-from .sampling import SamplePlan
+from .partial_labels import LabelSets, teaches
+from .sampling import BatchPlan, SamplePlan
 from .transforms import Augmentation
 
-Batch = tuple[Tensor, Tensor]
-
 _UNLABELLED = 254
-"""Void that a relation says something of, while a frame is augmented: 255 is what lies outside the image. In
-a label space that has a class 254 such pixels teach nothing."""
+"""Void while a frame is augmented, since 255 is what lies outside the image there. In a label space that has
+a class 254 void counts as outside."""
 
 
-def open_split(data: DataConfig) -> Split:
+class Batch(NamedTuple):
+    """A batch, or one sample of it without the first axis.
+
+    Attributes:
+        images: uint8 [N,h,w,3] RGB.
+        labels: numbers of `LabelSets`, int64 [N,h,w], 255 = void.
+        inside: which pixels are an image's, not filled in around it, bool [N,h,w].
+    """
+
+    images: Tensor
+    labels: Tensor
+    inside: Tensor
+
+
+def open_split(data: DataConfig, *, labels_needed: bool = True) -> Split:
     """The split that a configuration's entry names.
 
     Raises:
-        InputError: it does not exist or has no labels.
+        InputError: it does not exist, or has no labels and needs them.
     """
     dataset = Dataset.load(data.dataset, None if data.root is None else Path(data.root))
     split = dataset.split(data.split)
-    if split.frames[0].label is None:
+    if labels_needed and split.frames[0].label is None:
         raise InputError(f"data set {dataset.name!r}, split {split.name!r} has no labels to learn from")
     return split
 
@@ -54,8 +67,9 @@ def pixels_per_class(splits: Sequence[Split], sets: LabelSets) -> npt.NDArray[np
     """
     counts = np.zeros(len(sets.members), np.int64)
     for split, numbers in zip(splits, sets.numbers, strict=True):
+        read = _pixels_of if teaches(numbers) else _no_pixels_of
         with ThreadPoolExecutor() as pool:
-            for frame_counts in pool.map(_pixels_of, [(split, frame) for frame in split.frames]):
+            for frame_counts in pool.map(read, [(split, frame) for frame in split.frames]):
                 np.add.at(counts, numbers, frame_counts)
     return counts[: len(sets.space)]
 
@@ -66,12 +80,20 @@ def _pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
     return np.bincount(split.read(frame).labels.ravel(), minlength=256)
 
 
+def _no_pixels_of(entry: tuple[Split, Frame]) -> npt.NDArray[np.int64]:
+    """Zeros int64 [256], once the frame's image has been read."""
+    split, frame = entry
+    split.read_image(frame)
+    return np.zeros(256, np.int64)
+
+
 class AugmentedFrames(TorchDataset[Batch]):
-    """(Sample, stage) -> image uint8 [h,w,3] and label numbers int64 [h,w]; keeps decoded frames.
+    """(Sample, stage) -> an augmented sample; keeps decoded frames.
 
     Args:
         splits: the data entries, in the plan's order.
-        numbers: per entry what each of its labels is called in training (`LabelSets.numbers`).
+        numbers: per entry what each of its labels is called in training (`LabelSets.numbers`). An entry
+            whose labels teach nothing is not asked for them.
         plan: which frame each sample is.
         augmentations: what happens to it in each stage of the crop plan.
         cache_bytes: decoded frames are kept until they fill this much memory, in each worker process.
@@ -81,7 +103,7 @@ class AugmentedFrames(TorchDataset[Batch]):
         self,
         splits: Sequence[Split],
         numbers: Sequence[npt.NDArray[np.int64]],
-        plan: SamplePlan,
+        plan: SamplePlan | BatchPlan,
         augmentations: Sequence[Augmentation],
         *,
         cache_bytes: int,
@@ -104,22 +126,30 @@ class AugmentedFrames(TorchDataset[Batch]):
         except InputError as error:  # as a value: a worker process would wrap a raised one in its traceback
             return error
         sample = self._augmentations[stage].apply(sample, draw.generator, focus=draw.focus)
-        return torch.from_numpy(sample.image), torch.from_numpy(self._numbers[draw.entry][sample.labels])
+        labels = self._numbers[draw.entry][sample.labels]
+        return Batch(*map(torch.from_numpy, (sample.image, labels, sample.labels != VOID)))
 
     def _sample(self, entry: int, frame: int) -> Sample:
         key = (entry, frame)
         if key in self._cache:
             return self._cache[key]
-        split = self._splits[entry]
-        sample = split.read(split.frames[frame])
-        if len(split.label_space) <= _UNLABELLED and self._numbers[entry][_UNLABELLED] != VOID:
-            labels = np.where(sample.labels == VOID, np.uint8(_UNLABELLED), sample.labels)
-            sample = Sample(sample.image, labels)
+        sample = self._read(self._splits[entry], frame, labelled=teaches(self._numbers[entry]))
         size = sample.image.nbytes + sample.labels.nbytes
         if size <= self._free_bytes:
             self._cache[key] = sample
             self._free_bytes -= size
         return sample
+
+    @staticmethod
+    def _read(split: Split, frame: int, *, labelled: bool) -> Sample:
+        """A frame with void told apart from what will lie outside of it."""
+        if not labelled:
+            image = split.read_image(split.frames[frame])
+            return Sample(image, np.full(image.shape[:2], _UNLABELLED, np.uint8))
+        sample = split.read(split.frames[frame])
+        if len(split.label_space) > _UNLABELLED:
+            return sample
+        return Sample(sample.image, np.where(sample.labels == VOID, np.uint8(_UNLABELLED), sample.labels))
 
 
 def _told_apart(numbers: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:

@@ -19,10 +19,14 @@ from .checkpoint import Checkpoint, optimiser_tensors, restore_optimiser
 from .config import Config
 from .crop_plan import CropPlan
 from .devices import launched, with_synced_norms
-from .losses import cross_entropy, label_weight, partial_cross_entropy
+from .frames import Batch
+from .guide import Guide
+from .mixing import mixed
 from .networks import Normalise, build_network
+from .objective import Objective
 from .own_loss import LossOf, brings_loss, refuse_loss_settings
 from .patience import Best
+from .s_net_members import load_members
 from .schedule import learning_rate
 from .torch_engine import TorchEngine
 
@@ -35,25 +39,29 @@ class Learner:
         space: channel k of the scores is class k of it.
         weights: of the classes in the loss, float32 [C], or None.
         members: which classes each label allows, bool [numbers, C], or None where each allows one.
+        guide: the teachers of the distillation, or None.
+        answers: how often they answer each class, int64 [C], where a loss weighs classes by it.
         unfinished: the checkpoint to continue from, or None.
 
     Raises:
         InputError: the settings cannot be used on this machine, or the checkpoint is of another network.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a fit is made of
         self,
         config: Config,
         space: LabelSpace,
         *,
         weights: Tensor | None = None,
         members: Tensor | None = None,
+        guide: Guide | None = None,
+        answers: npt.NDArray[np.int64] | None = None,
         unfinished: Checkpoint | None = None,
     ) -> None:
         settings = config.fit
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        self.config, self.space, self.weights, self.members = config, space, weights, members
+        self.config, self.space = config, space
         torch.manual_seed(settings.seed)
         bare = build_network(config.network, len(space)).to(memory_format=torch.channels_last)
         self.own_loss = brings_loss(bare)
@@ -63,6 +71,10 @@ class Learner:
         self.bare = with_synced_norms(bare, self.fabric) if settings.sync_batch_norm else bare
         if unfinished is not None:
             unfinished.load_into(self.bare)
+        else:
+            load_members(self.bare, config.network)
+            if config.start is not None:
+                _begin(self.bare, config.start, space)
         optimiser = torch.optim.AdamW(
             parameter_groups(self.bare, settings.encoder_rate),
             lr=settings.learning_rate,
@@ -74,6 +86,9 @@ class Learner:
         trained = torch.compile(trained) if settings.compile else trained  # type: ignore[assignment]
         self.network, self.optimiser = self.fabric.setup(trained, optimiser)
         self.normalise = Normalise(config.network).to(self.fabric.device)
+        self._objective = Objective(
+            config, self.fabric, weights=weights, members=members, guide=guide, answers=answers
+        )
         self.average = WeightAverage(self.bare, settings.ema) if settings.ema else None
         self.step, self.best = 0, Best()
         if unfinished is not None:
@@ -85,8 +100,8 @@ class Learner:
         if self.average is not None:
             self.average.network.load_state_dict(dict(unfinished.average))
 
-    def learn(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One optimiser step on images uint8 [N,h,w,3] and labels int64 [N,h,w]; the loss, detached.
+    def learn(self, batch: Batch) -> Tensor:
+        """One optimiser step on a batch; the loss, detached.
 
         On several devices each has its part of the batch, and the mean of what they return is the loss.
         """
@@ -95,8 +110,7 @@ class Learner:
         torch.manual_seed(seed)  # dropout of this step
         for group in self.optimiser.param_groups:
             group["lr"] = group["share"] * learning_rate(settings, self.step)
-        images = self.normalise(fabric.to_device(images)).contiguous(memory_format=torch.channels_last)
-        loss = self._loss(images, fabric.to_device(labels))
+        loss = self._loss(mixed(Batch(*map(fabric.to_device, batch)), settings.mix))
         self.optimiser.zero_grad()
         fabric.backward(loss)
         if settings.clip_norm:
@@ -109,25 +123,13 @@ class Learner:
         self.step += 1
         return loss.detach()
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, batch: Batch) -> Tensor:
         """The loss of this device's part; the mean over devices is the loss of the batch."""
+        images = self.normalise(batch.images).contiguous(memory_format=torch.channels_last)
         if self.own_loss:
-            own: Tensor = self.network(images, labels)
+            own: Tensor = self.network(images, batch.labels)
             return own
-        scores: Tensor = self.network(images)
-        smoothing = self.config.fit.label_smoothing
-        weights = None if self.weights is None else self.fabric.to_device(self.weights)
-        members = None if self.members is None else self.fabric.to_device(self.members)
-        if members is None:
-            loss = cross_entropy(scores, labels, weights=weights, label_smoothing=smoothing)
-        else:
-            loss = partial_cross_entropy(scores, labels, members, weights=weights, label_smoothing=smoothing)
-        if self.fabric.world_size == 1:
-            return loss
-        # DDP takes the mean of the devices' gradients, the loss is a mean over the whole batch's known pixels
-        known = label_weight(labels, weights=weights, members=members)
-        mean_known: Tensor = self.fabric.all_reduce(known.clone(), reduce_op="mean")
-        return loss * (known / mean_known.clamp(min=torch.finfo(torch.float32).tiny))
+        return self._objective(self.network(images), batch)
 
     def mean_over_devices(self, value: Tensor) -> float:
         """The mean of a number that each process has; all of them must ask."""
@@ -207,6 +209,20 @@ class Learner:
             return evaluate(segment, self.space, validation, boundaries=False)
         finally:
             self.bare.train()
+
+
+def _begin(network: nn.Module, start: str, space: LabelSpace) -> None:
+    """Give a network the weights of the checkpoint that it starts with.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or is of another network or label space.
+    """
+    checkpoint = Checkpoint.load(Path(start))
+    checkpoint.label_space.require_same(space, f"start {start}", "the data")
+    try:
+        checkpoint.load_into(network)
+    except InputError as error:
+        raise InputError(f"start: {start} has the weights of another network than `network` says") from error
 
 
 def parameter_groups(network: nn.Module, encoder_rate: float) -> list[dict[str, object]]:

@@ -17,7 +17,7 @@ from lsu.runtime import VOID, InputError
 from lsu.runtime.errors import first_line, near_names
 from lsu.runtime.model import ScoreKind
 
-from .config import NetworkConfig
+from .network_config import NetworkConfig
 
 _WIDTH = 256
 """Channels of the decoders (Cheng et al. 2022, section 4.1); feed-forward layers have 4 and 8 times that."""

@@ -14,9 +14,10 @@ from lsu.runtime import InputError
 from lsu.runtime.errors import first_line
 from lsu.runtime.model import ScoreKind
 
-from .config import NetworkConfig
 from .ddrnet import DDRNet
 from .mask2former import Mask2Former, build_mask2former
+from .network_config import NetworkConfig
+from .s_net import SNet
 from .t_net import TNet
 
 MULTIPLE = 32
@@ -30,13 +31,15 @@ _ARCHITECTURES: dict[str, tuple[Any, dict[str, str]]] = {
     "mask2former": (Mask2Former, {}),
     "ddrnet-23-slim": (DDRNet, {}),
     "t-net": (TNet, {}),
+    "s-net": (SNet, {}),
 }
 
 
 def build_network(config: NetworkConfig, classes: int) -> nn.Module:
     """A network from normalised images float [N,3,H,W] to scores float [N,classes,H/s,W/s] (`score_kind`).
 
-    The stride s is 4, of DDRNet 8, of T-Net 1. Weights are drawn from torch's global generator.
+    The stride s is 4, of DDRNet 8, of T-Net 1, of S-Net its members' smallest. Weights are drawn from torch's
+    global generator.
 
     Raises:
         InputError: the encoder is unknown or does not go with the architecture, or a package is missing.
@@ -44,6 +47,8 @@ def build_network(config: NetworkConfig, classes: int) -> nn.Module:
     make, names = _ARCHITECTURES[config.architecture]
     if make is Mask2Former:
         return build_mask2former(config, classes)
+    if make is SNet:
+        return _s_net(config, classes)
     if make in (DDRNet, TNet):
         whole: nn.Module = make(classes)
         return whole
@@ -61,6 +66,16 @@ def build_network(config: NetworkConfig, classes: int) -> nn.Module:
     return network
 
 
+def _s_net(config: NetworkConfig, classes: int) -> SNet:
+    members, channels = [], 0
+    for member in config.members:
+        if member.network is None or member.classes is None:
+            raise InputError("an s-net is built from members whose checkpoints were read")
+        members.append(build_network(member.network, member.classes))
+        channels += member.classes
+    return SNet(config, members, channels, classes)
+
+
 def score_kind(config: NetworkConfig) -> ScoreKind:
     """What the network's scores are: logits, unless its class says `scores = "probabilities"`."""
     kind: ScoreKind = getattr(_ARCHITECTURES[config.architecture][0], "scores", "logits")
@@ -69,6 +84,8 @@ def score_kind(config: NetworkConfig) -> ScoreKind:
 
 def traces_free_sizes(config: NetworkConfig) -> bool:
     """Whether a network traced once takes any size; Swin lays out its windows for the size of the trace."""
+    if config.architecture == "s-net":
+        return all(member.network is None or traces_free_sizes(member.network) for member in config.members)
     return config.architecture != "mask2former"
 
 

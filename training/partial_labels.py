@@ -32,25 +32,42 @@ class LabelSets:
     numbers: tuple[npt.NDArray[np.int64], ...]
 
     @classmethod
-    def of(cls, splits: Sequence[Split], relations: Sequence[Relation | None]) -> "LabelSets":
+    def of(
+        cls,
+        splits: Sequence[Split],
+        relations: Sequence[Relation | None],
+        *,
+        taught: Sequence[bool] | None = None,
+        space: LabelSpace | None = None,
+    ) -> "LabelSets":
         """The sets of some splits, each with its relation, or None where its labels are the classes.
+
+        Args:
+            splits: the data entries.
+            relations: of each.
+            taught: which entries' labels are learned from, all if None; those of the others may speak any
+                label space and are void.
+            space: the classes, or None to take those that the taught labels speak.
 
         Raises:
             InputError: a split's labels are not the relation's, or the sources are not one label space.
         """
-        space = common_label_space(splits, relations)
-        classes = len(space)
-        known = {frozenset([c]): c for c in range(classes)}
-        numbers = []
-        for relation in relations:
-            table = np.full(256, VOID, np.int64)
-            rows = [frozenset([c]) for c in range(classes)] if relation is None else relation.allowed
-            for label, row in enumerate(rows):
-                table[label] = _number_of(row, known)
-            if relation is not None:
-                table[VOID] = _number_of(relation.void_allowed, known)
-            numbers.append(table)
-        members = np.zeros((max([VOID, *known.values()]) + 1, classes), bool)
+        taught = [True] * len(splits) if taught is None else taught
+        pairs = [
+            pair
+            for pair, is_taught in zip(zip(splits, relations, strict=True), taught, strict=True)
+            if is_taught
+        ]
+        if pairs:
+            space = common_label_space([split for split, _ in pairs], [relation for _, relation in pairs])
+        if space is None:
+            raise InputError("no data entry has labels, and nothing else says which classes there are")
+        known = {frozenset([c]): c for c in range(len(space))}
+        numbers = [
+            _numbers_of(relation, len(space), known) if is_taught else np.full(256, VOID, np.int64)
+            for relation, is_taught in zip(relations, taught, strict=True)
+        ]
+        members = np.zeros((max([VOID, *known.values()]) + 1, len(space)), bool)
         for row, number in known.items():
             members[number, sorted(row)] = True
         return cls(space, members, tuple(numbers))
@@ -59,6 +76,11 @@ class LabelSets:
     def partial(self) -> bool:
         """Whether some label allows more than one class."""
         return bool((self.members.sum(axis=1) > 1).any())
+
+
+def teaches(numbers: npt.NDArray[np.int64]) -> bool:
+    """Whether some label of an entry with these numbers is learned from."""
+    return bool((numbers != VOID).any())
 
 
 def common_label_space(splits: Sequence[Split], relations: Sequence[Relation | None]) -> LabelSpace:
@@ -81,6 +103,20 @@ def common_label_space(splits: Sequence[Split], relations: Sequence[Relation | N
     for space, other in others:
         first.require_same(space, whose, other)
     return first
+
+
+def _numbers_of(
+    relation: Relation | None, classes: int, known: dict[frozenset[int], int]
+) -> npt.NDArray[np.int64]:
+    """What each label of an entry is called, int64 [256]; sets that are new get a number."""
+    table = np.full(256, VOID, np.int64)
+    if relation is None:
+        table[:classes] = np.arange(classes)
+        return table
+    for label, row in enumerate(relation.allowed):
+        table[label] = _number_of(row, known)
+    table[VOID] = _number_of(relation.void_allowed, known)
+    return table
 
 
 def _number_of(row: frozenset[int], known: dict[frozenset[int], int]) -> int:

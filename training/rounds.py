@@ -18,13 +18,14 @@ from lsu.runtime import Dataset, Segmenter
 from lsu.runtime.evaluate import evaluate
 from lsu.runtime.files import read_bytes, write_atomically
 from lsu.runtime.relabel.pipeline import relabel
+from lsu.runtime.relabel.teachers import Network
 
 from .fit import FINISHED, fit
 from .rounds_commands import COMMANDS, STEP_CONFIG, config_text, script_of
 from .rounds_plan import TEACHER, FitStep, Plan, RelabelStep, ScoreStep, Step
 from .rounds_record import Record
-from .rounds_teacher import teacher_engine
 from .step_meter import StepReport
+from .teachers import teacher_engine
 
 RESULT = "rounds.json"
 
@@ -165,7 +166,8 @@ def _relabelled(
     out = plan.folder / step.name
     engine = teacher_engine(step.teacher, step.settings, plan.trust)
     try:
-        summary = relabel(engine, step.request, out, workers=step.settings.threads or None, on_frame=advance)
+        teacher = Network(engine, plan.config.all_views)
+        summary = relabel(teacher, step.request, out, workers=step.settings.threads or None, on_frame=advance)
     finally:
         engine.close()
     values: dict[str, Any] = {"skipped": len(summary.skipped)}

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from lsu.runtime import InputError
 from lsu.runtime.relabel.views import View, views_from_text
 
-from .config import Config, DataConfig, FitConfig, NetworkConfig
-from .config_file import first_problem, table_from_file
+from .config import Config, DataConfig, FitConfig
+from .config_file import FileConfig
+from .network_config import NetworkConfig
 
 
 class ForeignConfig(DataConfig):
@@ -42,7 +43,7 @@ class ForeignConfig(DataConfig):
         return self.as_data.model_copy(update={"dataset": str(folder), "root": None, "relation": None})
 
 
-class RoundsConfig(BaseModel):
+class RoundsConfig(FileConfig):
     """Teacher, pseudo-labels, student, which is the next round's teacher.
 
     Attributes:
@@ -59,8 +60,6 @@ class RoundsConfig(BaseModel):
         foreign: what is relabelled.
         validation: what all are scored on, or None.
     """
-
-    model_config = Config.model_config
 
     output: str
     rounds: Annotated[int, Field(ge=1, le=100)] = 1
@@ -114,30 +113,6 @@ class RoundsConfig(BaseModel):
                 "that run them one by one"
             )
         return self
-
-    @classmethod
-    def load(cls, path: Path, overrides: Sequence[str] = ()) -> "RoundsConfig":
-        """The configuration in a TOML file with `key=value` overrides applied, over the preset that it names.
-
-        Relative paths in the file become absolute, so that the result means the same from anywhere.
-
-        Raises:
-            InputError: not TOML, an unknown key, a value that does not fit, or a wrong override.
-        """
-        config = cls.from_dict(table_from_file(path, overrides), str(path))
-        return config.relative_to(path.parent.resolve())  # the same from any folder
-
-    @classmethod
-    def from_dict(cls, table: dict[str, Any], where: str) -> "RoundsConfig":
-        """The checked configuration; `where` names its origin in errors.
-
-        Raises:
-            InputError: an unknown key or a value that does not fit, the first one in one line.
-        """
-        try:
-            return cls.model_validate(table)
-        except ValidationError as error:
-            raise InputError(f"{where}: {first_problem(error, cls)}") from error
 
     @property
     def all_views(self) -> tuple[View, ...]:

@@ -17,6 +17,7 @@ from lsu.runtime import InputError, LabelSpace, ModelSpec, Relation, Split
 from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.files import refuse_blocked
 from lsu.runtime.relabel.pipeline import Request
+from lsu.runtime.relabel.teachers import Network
 
 from .batches import batches_of
 from .centroids import boosts_from_names
@@ -27,7 +28,7 @@ from .frames import open_split, pixels_per_class
 from .learner import Learner
 from .partial_labels import LabelSets, common_label_space, refuse_relation
 from .rounds_config import ForeignConfig, RoundsConfig
-from .rounds_teacher import teacher_engine
+from .teachers import teacher_engine
 from .torch_engine import TorchEngine
 
 TEACHER = "teacher"
@@ -197,7 +198,7 @@ def _steps(config: RoundsConfig, data: _Opened) -> list[Step]:
         for name, entry, split, relation in zip(
             data.names(), config.foreign, data.foreign, data.relations, strict=True
         ):
-            request = Request(split, relation, free=not entry.constrained, views=config.all_views)
+            request = Request(split, relation, free=not entry.constrained)
             before = f"round-{number - 1}/labels/{name}" if number > 1 else None
             labels = f"round-{number}/labels/{name}"
             steps.append(RelabelStep(labels, number, teacher, settings, entry, request, before))
@@ -233,9 +234,9 @@ def _checked_teacher(config: RoundsConfig, data: _Opened, trust: Trust) -> str:
             data.space, "the teacher", f"data set {data.source[0].dataset!r}"
         )
     for spec in specs:
-        nothing = TorchEngine(lambda images: images, spec, identity="")
+        nothing = Network(TorchEngine(lambda images: images, spec, identity=""), config.all_views)
         for entry, split, relation in zip(config.foreign, data.foreign, data.relations, strict=True):
-            Request(split, relation, free=not entry.constrained, views=config.all_views).check(nothing)
+            Request(split, relation, free=not entry.constrained).check(nothing)
     return digest
 
 

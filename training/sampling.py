@@ -15,7 +15,7 @@ from lsu.runtime import InputError
 
 from .centroids import Centroids
 
-_EPOCH, _AUGMENT = 0, 1  # independent streams of one seed
+_EPOCH, _AUGMENT, _PASS = 0, 1, 2  # independent streams of one seed
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,39 @@ class SamplePlan:
             raise InputError(
                 f"fit.centroid_boost asks for {sum(counts)} of an epoch's {samples} samples: lower it"
             )
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Draws so many frames of each entry for every batch, without replacement until an entry is used up.
+
+    The balanced batches of Ros et al. 2016 (arXiv 1604.01545), in whose code each has 4, 6 and 3 images of
+    three domains.
+
+    Attributes:
+        frames: the number of frames of each entry.
+        counts: how many of them each batch has.
+        seed: of order and augmentation.
+    """
+
+    frames: tuple[int, ...]
+    counts: tuple[int, ...]
+    seed: int
+
+    def draw(self, number: int) -> Draw:
+        """Sample `number`, counted from 0 over the whole fit."""
+        batch, position = divmod(number, sum(self.counts))
+        entry = int(np.searchsorted(np.cumsum(self.counts), position, side="right"))
+        drawn = batch * self.counts[entry] + position - sum(self.counts[:entry])
+        passed, place = divmod(drawn, self.frames[entry])
+        frame = int(_pass_order(self.seed, entry, passed, self.frames[entry])[place])
+        return Draw(entry, frame, np.random.default_rng([self.seed, _AUGMENT, number]))
+
+
+@lru_cache(maxsize=64)
+def _pass_order(seed: int, entry: int, passed: int, frames: int) -> npt.NDArray[np.int64]:
+    """The order of an entry's frames in one pass over them, int64 [frames]."""
+    return np.random.default_rng([seed, _PASS, entry, passed]).permutation(frames)
 
 
 def _shared(parts: npt.NDArray[np.float64], samples: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ class Augmentation:
         scale: the range of the factor by which an image is enlarged, drawn log-uniformly.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
         white_balance: the largest relative change of each colour channel by itself.
+        blur: the largest standard deviation in pixels of a Gaussian blur, which every other sample gets.
         fill: the RGB of what lies outside the image; its label is void.
     """
 
@@ -31,6 +32,7 @@ class Augmentation:
     colour_jitter: float
     fill: tuple[int, int, int]
     white_balance: float = 0.0
+    blur: float = 0.0
 
     @classmethod
     def from_config(cls, config: FitConfig, stage: Stage, mean: tuple[float, float, float]) -> "Augmentation":
@@ -42,6 +44,7 @@ class Augmentation:
             colour_jitter=config.colour_jitter,
             fill=(fill[0], fill[1], fill[2]),
             white_balance=config.white_balance,
+            blur=config.blur,
         )
 
     def apply(
@@ -69,7 +72,8 @@ class Augmentation:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(VOID,),
         )
-        return Sample(self._recoloured(np.asarray(image, np.uint8), generator), np.asarray(labels, np.uint8))
+        recoloured = self._recoloured(np.asarray(image, np.uint8), generator)
+        return Sample(self._blurred(recoloured, generator), np.asarray(labels, np.uint8))
 
     def _warp(
         self, shape: tuple[int, ...], generator: np.random.Generator, focus: tuple[float, float] | None
@@ -105,3 +109,9 @@ class Augmentation:
         grey = (pixels @ _LUMA)[..., None]  # [h, w, 1]
         recoloured = np.rint(grey + (pixels - grey) * saturation)
         return np.asarray(np.clip(recoloured, 0, 255), np.uint8)
+
+    def _blurred(self, image: npt.NDArray[np.uint8], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+        if not self.blur or generator.random() < 0.5:
+            return image
+        deviation = generator.uniform(0.1, max(0.1, self.blur))
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), deviation), np.uint8)

@@ -1,15 +1,15 @@
 """The journal of a relabelling: what was asked for, and what became of each frame.
 
-The first line says which network, relation, views and data this is; a run that asks for something else is
-refused. Each further line is one frame, written after its label file. A line that a kill cut off is
-dropped, and its frame is done again.
+The first line says which teacher, relation and data this is; a run that asks for something else is refused.
+Each further line is one frame, written after its files. A line that a kill cut off is dropped, and its frame
+is done again.
 """
 
 import contextlib
 import fcntl
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,12 +27,18 @@ class Entry:
         digest: SHA-256 of the written label file, empty where the frame was skipped.
         counts: foreign label (dense index, 255 = void) -> pixels forced, chosen, void, agreeing.
         error: why the frame was skipped, empty where it was not.
+        scores: checksum of the frame's kept scores, empty where they are not kept.
+        confidence: SHA-256 of the written confidence, empty where there is none.
+        sums: class -> pixels answered so and the sum of their 16-bit confidence; see confidence.py.
     """
 
     key: str
     digest: str
     counts: Mapping[int, tuple[int, int, int, int]]
     error: str = ""
+    scores: str = ""
+    confidence: str = ""
+    sums: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 class Journal:
@@ -103,6 +109,11 @@ class Journal:
         else:
             record["digest"] = entry.digest
             record["counts"] = {str(label): list(row) for label, row in entry.counts.items()}
+            if entry.scores:
+                record["scores"] = entry.scores
+            if entry.confidence:
+                record["confidence"] = entry.confidence
+                record["sums"] = {str(k): list(row) for k, row in entry.sums.items()}
         self._append(record)
         self.done[entry.key] = entry
 
@@ -129,4 +140,13 @@ def _entry_from_dict(record: Mapping[str, Any]) -> Entry:
     counts = {int(label): tuple(row) for label, row in record.get("counts", {}).items()}
     if "error" not in record and "digest" not in record:
         raise KeyError("digest")
-    return Entry(record["key"], record.get("digest", ""), counts, record.get("error", ""))
+    sums = {int(k): (int(pixels), int(total)) for k, (pixels, total) in record.get("sums", {}).items()}
+    return Entry(
+        record["key"],
+        record.get("digest", ""),
+        counts,
+        record.get("error", ""),
+        record.get("scores", ""),
+        record.get("confidence", ""),
+        sums,
+    )

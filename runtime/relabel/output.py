@@ -1,5 +1,14 @@
-"""The folder that a relabelling or a conversion writes: label files, a journal, and in the end a data set."""
+"""The folder that a relabelling or a conversion writes: label files, a journal, and in the end a data set.
 
+    labels/SPLIT/KEY.png        what the data set speaks of
+    candidates/SPLIT/KEY.png    the answers before low confidence makes some void
+    confidence/SPLIT/KEY.png    their relative confidence, 16 bits
+    scores/                     the teacher's scores (score_store.py)
+
+All but the first are there only where they were asked for.
+"""
+
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +22,13 @@ from lsu.runtime.files import digest_of, read_bytes, refuse_blocked, toml_from_t
 from lsu.runtime.label_space import LabelSpace
 from lsu.runtime.relation import Relation
 
+from .confidence import ClassConfidence
 from .journal import Entry, Journal
+from .score_file import checksum_of
 from .summary import Summary
 
 JOURNAL, SUMMARY = "journal.jsonl", "summary.json"
+LABELS, CANDIDATES, CONFIDENCE, SCORES = "labels", "candidates", "confidence", "scores"
 
 
 def digest_of_labels(split: Split) -> str:
@@ -34,7 +46,7 @@ class Output:
     """
 
     def __init__(self, folder: Path, split: Split, journal: Journal) -> None:
-        self._folder = folder
+        self.folder = folder
         self._split = split
         self._journal = journal
 
@@ -62,13 +74,17 @@ class Output:
             yield cls(folder, split, journal)
 
     def frames_left(self) -> list[Frame]:
-        """The frames that are not done: no entry, or a label file that is not the one it speaks of."""
+        """The frames that are not done: no entry, or a file that is not the one it speaks of."""
         return [frame for frame in self._split.frames if not self._is_done(frame)]
 
-    def write(self, frame: Frame, png: bytes) -> str:
-        """Write a frame's label file and return its digest; its entry is the caller's to add."""
-        write_atomically(self._path(frame), png, durable=False)
+    def write(self, frame: Frame, png: bytes, part: str = LABELS) -> str:
+        """Write a frame's file in a part of the folder and return its digest; its entry is the caller's."""
+        write_atomically(self.path(frame, part), png, durable=False)
         return digest_of(png)
+
+    def path(self, frame: Frame, part: str = LABELS) -> Path:
+        """A frame's file in a part of the folder, such as the labels."""
+        return self.folder / part / self._split.name / f"{frame.key}.png"
 
     def finish(self, entries: Iterator[Entry], done: Callable[[int], object]) -> list[Entry]:
         """Journal the entries as they come, and return those of all frames, earlier runs' included."""
@@ -89,8 +105,8 @@ class Output:
         good = [entry.key for entry in entries if not entry.error]
         if not good:
             raise InputError(f"no frame could be used, the first because: {entries[0].error}")
-        write_atomically(self._folder / frames, "".join(f"{key}\n" for key in good).encode())
-        space_file = self._folder / "label_space.toml"
+        write_atomically(self.folder / frames, "".join(f"{key}\n" for key in good).encode())
+        space_file = self.folder / "label_space.toml"
         write_atomically(space_file, space.with_dense_ids().to_toml().encode())
         table = {
             "name": name,
@@ -104,17 +120,38 @@ class Output:
                 }
             },
         }
-        write_atomically(self._folder / "dataset.toml", toml_from_table(table).encode())
+        write_atomically(self.folder / "dataset.toml", toml_from_table(table).encode())
 
-    def summarise(self, entries: Sequence[Entry], relation: Relation | None) -> Summary:
+    def summarise(
+        self,
+        entries: Sequence[Entry],
+        relation: Relation | None,
+        confidence: Sequence[ClassConfidence] | None = None,
+    ) -> Summary:
         """The sum of all entries, written beside the labels too."""
-        summary = Summary.from_entries(entries, relation)
-        write_atomically(self._folder / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
+        summary = Summary.from_entries(entries, relation, confidence)
+        write_atomically(self.folder / SUMMARY, (json.dumps(summary.to_dict(), indent=2) + "\n").encode())
         return summary
 
-    def _path(self, frame: Frame) -> Path:
-        return self._folder / "labels" / self._split.name / f"{frame.key}.png"
-
     def _is_done(self, frame: Frame) -> bool:
-        entry, path = self._journal.done.get(frame.key), self._path(frame)
-        return bool(entry and entry.digest and path.exists() and digest_of(read_bytes(path)) == entry.digest)
+        entry = self._journal.done.get(frame.key)
+        if entry is None or not entry.digest:
+            return False
+        digests = {LABELS: entry.digest}
+        if entry.confidence:  # the labels are made of these, in the end
+            digests = {CANDIDATES: entry.digest, CONFIDENCE: entry.confidence}
+        written = all(_has(self.path(frame, part), digest) for part, digest in digests.items())
+        return written and self._has_scores(frame, entry)
+
+    def _has_scores(self, frame: Frame, entry: Entry) -> bool:
+        """Whether the kept scores are there; their directory alone is read, a reader verifies the rest."""
+        if not entry.scores:
+            return True
+        with contextlib.suppress(InputError):
+            path = self.folder / SCORES / self._split.name / f"{frame.key}.npz"
+            return path.is_file() and checksum_of(path) == entry.scores
+        return False
+
+
+def _has(path: Path, digest: str) -> bool:
+    return path.exists() and digest_of(read_bytes(path)) == digest

@@ -1,4 +1,4 @@
-"""The outcome of a relabelling, per foreign label."""
+"""The outcome of a relabelling, per foreign label and, with confidence, per class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 from lsu.runtime.label_space import VOID
 from lsu.runtime.relation import Relation
 
+from .confidence import ClassConfidence
 from .journal import Entry
 
 
@@ -47,15 +48,22 @@ class Summary:
     Attributes:
         frames: how many were written.
         skipped: (key, reason) of the frames that could not be used.
-        labels: one row per foreign label that occurs.
+        labels: one row per foreign label that occurs; with confidence, before it makes pixels void.
+        confidence: one row per class that was answered, or None where confidence was not asked for.
     """
 
     frames: int
     skipped: tuple[tuple[str, str], ...]
     labels: tuple[LabelSummary, ...]
+    confidence: tuple[ClassConfidence, ...] | None = None
 
     @classmethod
-    def from_entries(cls, entries: Sequence[Entry], relation: Relation | None) -> "Summary":
+    def from_entries(
+        cls,
+        entries: Sequence[Entry],
+        relation: Relation | None,
+        confidence: Sequence[ClassConfidence] | None = None,
+    ) -> "Summary":
         """The sum of all journal entries of a relabelling under this relation."""
         totals = np.zeros((256, 4), np.int64)
         for entry in entries:
@@ -66,11 +74,12 @@ class Summary:
             for label in np.flatnonzero(totals[:, :3].any(axis=1)).tolist()
         ]
         skipped = tuple((entry.key, entry.error) for entry in entries if entry.error)
-        return cls(len(entries) - len(skipped), skipped, tuple(rows))
+        levels = None if confidence is None else tuple(confidence)
+        return cls(len(entries) - len(skipped), skipped, tuple(rows), levels)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON types."""
-        return {
+        document: dict[str, Any] = {
             "frames": self.frames,
             "skipped": [{"frame": key, "reason": reason} for key, reason in self.skipped],
             "labels": [
@@ -86,6 +95,17 @@ class Summary:
                 for row in self.labels
             ],
         }
+        if self.confidence is not None:
+            document["confidence"] = [
+                {
+                    "class": row.name,
+                    "threshold": round(row.threshold, 6),
+                    "pixels": row.pixels,
+                    "kept": round(row.kept / row.pixels, 6),
+                }
+                for row in self.confidence
+            ]
+        return document
 
 
 def _label_summary(label: int, counts: Sequence[int], relation: Relation | None) -> LabelSummary:

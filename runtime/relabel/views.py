@@ -15,6 +15,8 @@ from lsu.runtime.errors import InputError
 from lsu.runtime.model import ModelSpec
 from lsu.runtime.segmenter import Scores, Segmenter
 
+from .score_grid import resampled, softmax
+
 
 @dataclass(frozen=True)
 class View:
@@ -78,12 +80,12 @@ def merged_scores(
     if tuple(views) == (BASE,):
         return base
     is_logits = segmenter.engine.spec.scores == "logits"
-    total = _softmax(base.values) if is_logits else base.values.copy()
+    total = softmax(base.values) if is_logits else base.values.copy()
     for view in views[1:]:
         seen = _seen(image, view)
         scores = segmenter.scores(seen)
-        on_base = _resampled(scores, seen.shape[:2], base, image.shape[:2], flip=view.flip)
-        total += _softmax(on_base) if is_logits else on_base
+        on_base = resampled(scores, base, seen=seen.shape[:2], image=image.shape[:2], flip=view.flip)
+        total += softmax(on_base) if is_logits else on_base
     return Scores(total / np.float32(len(views)), base.canvas)
 
 
@@ -94,31 +96,3 @@ def _seen(image: npt.NDArray[np.uint8], view: View) -> npt.NDArray[np.uint8]:
         kind = cv2.INTER_AREA if view.scale < 1 else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (width, height), interpolation=kind), np.uint8)
     return np.ascontiguousarray(image[:, ::-1]) if view.flip else image
-
-
-def _resampled(
-    scores: Scores, seen: tuple[int, ...], base: Scores, image: tuple[int, ...], *, flip: bool
-) -> npt.NDArray[np.float32]:
-    """A view's scores float32 [C,h,w] on the base view's grid, bilinear, clamped at the edges."""
-    values = scores.values
-    for axis, mirrored in ((0, False), (1, flip)):
-        cells = base.values.shape[1 + axis]
-        # The middles of the base cells in pixels of the image, then of the view, then in cells of the view.
-        middles = (np.arange(cells) + 0.5) * base.canvas[axis] / cells * seen[axis] / image[axis]
-        if mirrored:
-            middles = seen[axis] - middles
-        there = values.shape[1 + axis]
-        position = np.clip(middles * there / scores.canvas[axis] - 0.5, 0, there - 1)
-        low = np.floor(position).astype(np.intp)
-        high = np.minimum(low + 1, there - 1)
-        share = (position - low).astype(np.float32)
-        share = share[:, None] if axis == 0 else share
-        values = values.take(low, 1 + axis) * (1 - share) + values.take(high, 1 + axis) * share
-    return values
-
-
-def _softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Over the first axis of float32 [C,h,w]."""
-    powers = np.exp(logits - logits.max(axis=0))
-    result: npt.NDArray[np.float32] = powers / powers.sum(axis=0)
-    return result

@@ -1,11 +1,10 @@
-"""`lsu relabel`: pseudo-labels in a bundle's label space for a data set of another one."""
+"""`lsu relabel`: pseudo-labels in a teacher's label space for a data set of another one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lsu.runtime.errors import InputError
 from lsu.runtime.terminal import (
     BELOW_LEVEL,
     JsonFlag,
@@ -22,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def relabel(  # noqa: PLR0913 - a command's options
-    bundle: Annotated[Path, typer.Argument(help="The teacher: a folder made by `lsu export onnx`.")],
+    teachers: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="The teacher: a folder made by `lsu export onnx`, or one of scores; several are averaged.",
+        ),
+    ] = None,
     *,
     data: Annotated[str, typer.Option(help="A dataset.toml, its folder, or a name of the catalogue.")],
     split: Annotated[str, typer.Option(help="The split to relabel.")],
@@ -37,6 +42,20 @@ def relabel(  # noqa: PLR0913 - a command's options
     views: Annotated[
         str, typer.Option(help="Further views to average: flip and scales, such as flip,0.75,1.25.")
     ] = "",
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder of stored scores as a teacher (docs/scores.md); again for more."),
+    ] = None,
+    shares: Annotated[
+        str, typer.Option(help="How much each teacher counts, such as 0.7,0.3; bundles come first.")
+    ] = "",
+    keep_scores: Annotated[
+        bool, typer.Option("--keep-scores", help="Keep the averaged scores in OUT/scores, for --scores.")
+    ] = False,
+    confidence: Annotated[
+        str | None,
+        typer.Option(help="relative: void where the answer is not surer than the mean of its class."),
+    ] = None,
     backend: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
     workers: Annotated[
         int | None,
@@ -53,34 +72,30 @@ def relabel(  # noqa: PLR0913 - a command's options
     [bold]Example:[/bold] lsu relabel teacher --data idd_lite --root idd_lite/ --split train
     --relation idd_lite-to-camvid11 --out idd_as_camvid --views flip
     """
-    from lsu.runtime.bundles.bundle import Bundle
     from lsu.runtime.bundles.trust import Trust
     from lsu.runtime.datasets.dataset import Dataset
-    from lsu.runtime.engines import engine_for
     from lsu.runtime.relabel import pipeline
-    from lsu.runtime.relabel.views import views_from_text
+    from lsu.runtime.relabel.teacher_folders import TeacherFolders
     from lsu.runtime.relation import Relation
 
     request = pipeline.Request(
         split=Dataset.load(data, root).split(split),
         relation=None if relation is None else Relation.load(relation),
         free=free,
-        views=views_from_text(views),
+        confidence=confidence,
+        keep_scores=keep_scores,
     )
+    folders = TeacherFolders.of(teachers or (), scores or (), shares=shares, views=views)
     note = request.split.count_note()
     if note:
         print_note(f"lsu: {note}")
-    if bundle.resolve() in (out.resolve(), *out.resolve().parents):
-        raise InputError(f"{out} is inside the bundle, which must not change: choose another --out")
-    engine = engine_for(Bundle.open(bundle, trust=Trust.from_files(trust or ())), backend)
-    try:
-        request.check(engine)
+    folders.refuse_inside(out)
+    with folders.opened(request.split, Trust.from_files(trust or ()), backend) as teacher:
+        request.check(teacher)
         if request.relation is not None:
-            _warn(request.relation, has_void_channel=engine.spec.void_channel is not None)
+            _warn(request.relation, has_void_channel=teacher.void_channel is not None)
         with progress("relabel", len(request.split.frames)) as advance:
-            summary = pipeline.relabel(engine, request, out, workers=workers, on_frame=advance)
-    finally:
-        engine.close()
+            summary = pipeline.relabel(teacher, request, out, workers=workers, on_frame=advance)
     if json_output:
         print_json({**summary.to_dict(), "official_frames": request.split.count})
     else:
@@ -96,7 +111,7 @@ def _warn(relation: "Relation", *, has_void_channel: bool) -> None:
     rows = () if has_void_channel else relation.void_without_effect()
     if rows:
         print_note(
-            f"lsu: the network cannot answer void, so void beside classes has no effect for {', '.join(rows)}"
+            f"lsu: the teacher cannot answer void, so void beside classes has no effect for {', '.join(rows)}"
         )
 
 
@@ -119,6 +134,15 @@ def _print(summary: "Summary", out: Path) -> None:
         rows,
         texts=2,
     )
+    if summary.confidence is not None:
+        print_table(
+            "Relative confidence",
+            ("class", "threshold", "pixels answered", "kept"),
+            [
+                (row.name, f"{row.threshold:.4f}", f"{row.pixels:,}", f"{100 * row.kept / row.pixels:.1f} %")
+                for row in summary.confidence
+            ],
+        )
     for key, reason in summary.skipped[:10]:
         print_note(f"lsu: skipped {key}: {reason}")
     if len(summary.skipped) > 10:

@@ -1,0 +1,63 @@
+"""The second pass of a relabelling by confidence: answers below the level of their class become void."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lsu.runtime.datasets.dataset import Frame, Split
+from lsu.runtime.files import digest_of, read_bytes
+from lsu.runtime.image import grey_from_bytes, png_from_pixels
+from lsu.runtime.label_space import LabelSpace
+
+from .confidence import ClassConfidence, Thresholds
+from .journal import Entry
+from .output import CANDIDATES, CONFIDENCE, Output
+
+_Number = TypeVar("_Number", np.uint8, np.uint16)
+
+
+def write_confident_labels(
+    output: Output, split: Split, entries: Sequence[Entry], space: LabelSpace, *, workers: int
+) -> tuple[ClassConfidence, ...]:
+    """Write the labels of all frames that have candidates, and tell what was kept of each class.
+
+    Label files that are right already are not written again.
+
+    Args:
+        output: holds the candidates and their confidence.
+        split: the frames.
+        entries: one for each frame, in their order.
+        space: of the candidates.
+        workers: threads.
+
+    Raises:
+        InputError: a file that was written before is damaged.
+        BackendError: the disk failed.
+    """
+    thresholds = Thresholds(entry.sums for entry in entries)
+
+    def kept(frame: Frame) -> npt.NDArray[np.int64]:
+        classes = _pixels(output.path(frame, CANDIDATES), np.uint8)
+        labels = thresholds.filtered(classes, _pixels(output.path(frame, CONFIDENCE), np.uint16))
+        png, path = png_from_pixels(labels), output.path(frame)
+        if not path.exists() or digest_of(read_bytes(path)) != digest_of(png):
+            output.write(frame, png)
+        return np.bincount(labels.ravel(), minlength=256)
+
+    good = [frame for frame, entry in zip(split.frames, entries, strict=True) if not entry.error]
+    pixels = np.zeros(256, np.int64)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for frame_pixels in pool.map(kept, good):
+                pixels += frame_pixels
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return thresholds.rows(space, pixels.tolist())
+
+
+def _pixels(path: Path, kind: type[_Number]) -> npt.NDArray[_Number]:
+    return grey_from_bytes(read_bytes(path), path).astype(kind, copy=False)

@@ -1,0 +1,262 @@
+"""Fits that learn from teachers: what the loss is made of, and what a whole fit does with it."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from pictures import FOREIGN, write_dataset
+from small_fits import config, same, weights
+from torch import Tensor
+
+from lsu.runtime import InputError, ModelSpec
+from lsu.training.checkpoint import Checkpoint
+from lsu.training.config import Config
+from lsu.training.distillation import channel_wise, soft_cross_entropy, transfer
+from lsu.training.fit import FINISHED, fit
+from lsu.training.frames import Batch
+from lsu.training.guide import Guide
+from lsu.training.learner import Learner
+from lsu.training.losses import cross_entropy
+from lsu.training.objective import Objective, inverse_frequency
+
+FABRIC = SimpleNamespace(to_device=lambda value: value, world_size=1)
+
+
+class Fixed:
+    """An engine with the same scores for every image."""
+
+    identity = "fixed"
+
+    def __init__(self, values: np.ndarray, **contract: object) -> None:
+        self.spec = ModelSpec(FOREIGN, fit="pad", multiple=4, **contract)
+        self._scores = values.astype(np.float32)
+        self.closed = False
+
+    def infer(self, images: np.ndarray) -> np.ndarray:
+        return np.repeat(self._scores[np.newaxis], len(images), 0)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data"), frames=6, size=(48, 64)).parent
+
+
+@pytest.fixture(scope="module")
+def teacher(data, tmp_path_factory) -> Path:
+    return fit(config(data, tmp_path_factory.mktemp("teacher"), steps=60, learning_rate=0.01)).checkpoint
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory) -> Path:
+    """Images without labels in a label space of their own."""
+    folder = write_dataset(tmp_path_factory.mktemp("images"), frames=4, size=(48, 64), seed=5).parent
+    text = (folder / "dataset.toml").read_text().splitlines()
+    (folder / "dataset.toml").write_text("\n".join(x for x in text if not x.startswith(("labels", "encod"))))
+    (folder / "foreign.toml").write_text(FOREIGN.to_toml().replace('"above"', '"other"'))
+    return folder
+
+
+def taught(plain: Config, teachers: list[Path], losses: list[dict[str, object]], **more: object) -> Config:
+    """The fit with these teachers; `labels`, `data` and `fit` among the rest."""
+    table = plain.model_dump(exclude_none=True)
+    labels = more.pop("labels", 1.0)
+    table["distillation"] = {"teachers": [str(t) for t in teachers], "losses": losses, "labels": labels}
+    table["fit"] |= more.pop("fit", {})
+    return Config.from_dict({**table, **more}, "test")
+
+
+def objective(losses: list[dict[str, object]], guide: Guide, labels: float, **more: object) -> Objective:
+    asked = taught(config(Path("d"), Path("o")), [Path("t")], losses, labels=labels)
+    return Objective(asked, FABRIC, guide=guide, **more)
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.ones(2, 16, 24, dtype=torch.bool)
+    inside[1, :, 8:] = False
+    labels = torch.randint(0, 3, (2, 16, 24), generator=generator).masked_fill(~inside, 255)
+    return Batch(torch.zeros(2, 16, 24, 3, dtype=torch.uint8), labels, inside)
+
+
+def scores(channels: int = 3, *, seed: int = 1, size: tuple[int, int] = (4, 6)) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(channels, *size)) * 3
+
+
+def student() -> Tensor:
+    return torch.from_numpy(np.stack([scores(seed=2), scores(seed=3)])).float()
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
+    guide = Guide([Fixed(scores())], ["t"])
+    made = objective(
+        [{"name": "soft-ce", "weight": 2, "temperature": 3}, {"name": "cwd", "weight": 5}], guide, 0.25
+    )
+    answers = torch.from_numpy(scores()).float().expand(2, -1, -1, -1)
+    inside = torch.ones(2, 4, 6, dtype=torch.bool)
+    inside[1, :, 2:] = False
+    expected = (
+        2 * soft_cross_entropy(student(), answers, inside, temperature=3.0)
+        + 5 * channel_wise(student(), answers, inside)
+        + 0.25 * cross_entropy(student(), batch().labels)
+    )
+    assert made(student(), batch()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_without_labels_only_teachers_count() -> None:
+    guide = Guide([Fixed(scores())], ["t"])
+    made = objective([{"name": "tk-smp"}], guide, 0)
+    void = batch()._replace(labels=torch.full((2, 16, 24), 255))
+    assert torch.equal(made(student(), batch()), made(student(), void))
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_hand"),
+    [("median", [8 / 2, 8 / 8, 8 / 10]), ("inverse", [50.0, 1 + 49 * (1 / 8 - 0.1) / 0.4, 1.0])],
+)
+def test_classes_are_weighed_by_what_the_teachers_answer(kind, by_hand) -> None:
+    counts = np.array([2, 8, 10])
+    guide = Guide([Fixed(scores())], ["t"])
+    made = objective([{"name": "tk-l", "class_weights": kind}], guide, 0, answers=counts)
+    answers = torch.from_numpy(scores()).float().expand(2, -1, -1, -1)
+    inside = torch.ones(2, 4, 6, dtype=torch.bool)
+    inside[1, :, 2:] = False
+    expected = transfer(student(), answers, inside, hard=True, weights=torch.tensor(by_hand))
+    assert made(student(), batch()).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_losses_have_their_own_temperatures_and_weights() -> None:
+    guide = Guide([Fixed(scores())], ["t"])
+    plain = objective([{"name": "cwd"}], guide, 0)(student(), batch())
+    assert plain == objective([{"name": "cwd", "temperature": 4}], guide, 0)(student(), batch())
+    assert plain != objective([{"name": "cwd", "temperature": 1}], guide, 0)(student(), batch())
+    counts = np.array([2, 8, 10])
+    weighted = objective([{"name": "tk-smp-wce"}], guide, 0, answers=counts)(student(), batch())
+    named = [{"name": "tk-smp-wce", "class_weights": "median"}]
+    assert weighted == objective(named, guide, 0, answers=counts)(student(), batch())
+    assert weighted != objective([{"name": "tk-smp"}], guide, 0)(student(), batch())
+
+
+def test_inverse_weights_of_classes_that_are_alike_or_missing_are_1() -> None:
+    assert inverse_frequency(np.array([4, 0, 4])).tolist() == [1, 1, 1]
+    assert inverse_frequency(np.array([0, 0])).tolist() == [1, 1]
+    assert inverse_frequency(np.array([1, 0, 2])).tolist() == [50, 1, 1]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return powers / powers.sum(0)
+
+
+def test_an_ensemble_is_the_mean_of_probabilities_without_void() -> None:
+    images = np.zeros((1, 16, 24, 3), np.uint8)
+    with_void = scores(4, seed=7)
+    members = [Fixed(scores()), Fixed(with_void, void_channel=3)]
+    found = Guide(members, ["a", "b"]).scores(images, (4, 6))[0].exp().numpy()
+    expected = (softmax(scores()) + softmax(with_void[:3])) / 2
+    assert np.allclose(found, expected, atol=1e-6)
+    probabilities = Fixed(2 * softmax(scores(seed=8)), scores="probabilities")
+    found = Guide([probabilities], ["a"]).scores(images, (4, 6))[0].exp().numpy()
+    assert np.allclose(found, softmax(scores(seed=8)), atol=1e-6)
+    assert np.allclose(Guide(members[:1], ["a"]).scores(images, (4, 6))[0], scores(), atol=1e-5)
+
+
+def test_scores_are_taken_at_the_middles_of_the_students_cells() -> None:
+    ramp = np.broadcast_to(np.arange(6, dtype=np.float32), (3, 4, 6))  # cells of 4x4 pixels, 22 of 24 used
+    found = Guide([Fixed(ramp)], ["a"]).scores(np.zeros((1, 16, 22, 3), np.uint8), (2, 11))[0]
+    middles = np.arange(11) * 2 + 1.0
+    assert np.allclose(found[0, 0], np.clip(middles / 4 - 0.5, 0, 5), atol=1e-5)
+    assert torch.equal(found[0, 0], found[2, 1])
+
+
+def test_teachers_must_speak_one_label_space() -> None:
+    other = Fixed(scores())
+    other.spec = ModelSpec(type(FOREIGN)("else", FOREIGN.classes[:2]), fit="pad", multiple=4)
+    with pytest.raises(InputError, match="label spaces differ: a speaks"):
+        Guide([Fixed(scores()), other], ["a", "b"])
+
+
+def test_a_student_takes_its_teachers_answers_from_images_without_labels(
+    data, teacher, unlabelled, tmp_path
+) -> None:
+    plain = config(data, tmp_path / "run", steps=40)
+    entry = {"dataset": str(unlabelled)}
+    done = fit(taught(plain, [teacher], [{"name": "soft-ce"}], labels=0, data=[entry]))
+    assert Checkpoint.load(done.checkpoint).label_space == FOREIGN
+    lines = (tmp_path / "run/log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == 4
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_images_without_labels_and_labelled_ones_mix(data, teacher, unlabelled, tmp_path) -> None:
+    plain = config(data, tmp_path / "run", steps=2)
+    entries = [{"dataset": str(data)}, {"dataset": str(unlabelled)}]
+    fit(taught(plain, [teacher], [{"name": "dist"}], data=entries))
+    with pytest.raises(InputError, match="has no labels to learn from"):
+        fit(Config.from_dict({**plain.model_dump(), "data": entries, "output": str(tmp_path / "x")}, "t"))
+
+
+def test_a_distilled_fit_that_was_killed_goes_on_the_same(data, teacher, tmp_path, monkeypatch) -> None:
+    plain = config(data, tmp_path / "whole", blur=1.5, mix="classmix")
+    losses = [{"name": "tk-smp-wce"}, {"name": "dist"}]
+    whole = taught(plain, [teacher, teacher], losses, data=[{"dataset": str(data), "per_batch": 2}])
+    fit(whole)
+    cut = whole.model_copy(update={"output": str(tmp_path / "cut")})
+    learn = Learner.learn
+
+    def mortal(self, batch):
+        if self.step == 8:
+            raise KeyError
+        return learn(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(Learner, "learn", mortal)
+        fit(cut)
+    fit(cut, resume=True)
+    assert same(weights(tmp_path / "whole" / FINISHED), weights(tmp_path / "cut" / FINISHED))
+
+
+def test_teachers_of_another_label_space_are_refused(data, teacher, tmp_path) -> None:
+    folder = write_dataset(tmp_path / "other", frames=3, size=(48, 64)).parent
+    (folder / "foreign.toml").write_text(FOREIGN.to_toml().replace('"above"', '"other"'))
+    with pytest.raises(InputError, match="label spaces differ: distillation.teachers speaks"):
+        fit(taught(config(folder, tmp_path / "run"), [teacher], [{"name": "cwd"}]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_teachers_are_closed_at_the_end_and_after_a_fault(data, teacher, tmp_path, monkeypatch) -> None:
+    made = Fixed(scores())
+    monkeypatch.setattr("lsu.training.teachers.teacher_engine", lambda *_: made)
+    asked = taught(config(data, tmp_path / "run", steps=1), [teacher], [{"name": "cwd"}])
+    fit(asked)
+    assert made.closed
+    made.closed = False
+    nowhere = [{"dataset": str(data), "split": "nowhere"}]
+    with pytest.raises(InputError, match="nowhere"):
+        fit(taught(config(data, tmp_path / "x"), [teacher], [{"name": "cwd"}], data=nowhere))
+    assert made.closed
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"losses": []}, "distillation.losses: "),
+        ({"losses": [{"name": "kd"}]}, "distillation.losses.0.name: "),
+        ({"losses": [{"name": "tk-l", "temperature": 2}]}, "temperature: tk-l has none"),
+        ({"losses": [{"name": "cwd", "class_weights": "median"}]}, "class_weights: cwd has none"),
+        ({"fit": {"class_balance": 0.5}, "labels": 0}, "fit.class_balance has no effect"),
+        ({"fit": {"mix": "classmix"}, "labels": 0}, "classmix needs labels"),
+        ({"network": {"architecture": "mask2former"}}, "mask2former can be a teacher, not a student"),
+        ({"data": [{"dataset": "d", "relation": "r"}], "labels": 0}, "data: relation has no effect"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, problem) -> None:
+    losses = changes.pop("losses", [{"name": "cwd"}])
+    with pytest.raises(InputError, match=problem):
+        taught(config(Path("d"), Path("o")), [Path("t")], losses, **changes)

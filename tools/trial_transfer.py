@@ -1,0 +1,154 @@
+"""From S-Net to T-Net (Ros et al. 2016) at 96x128: does what the paper reports hold here?
+
+Drives 0001TP and 0006R0 are learned from, 0016E5 is scored. Two networks (SegFormer over RegNetX-200MF, FPN
+over ResNet-18) learn the true labels; the S-Net is the mean of their probabilities. Beside it stands the
+S-Net whose scores a small network joins, which learns the same labels. Every T-Net has the same steps, and
+batches with as many images of one drive as of the other:
+
+  end to end                  true labels, cross entropy
+  tk-l                        the S-Net's best class
+  tk-smp                      the S-Net's probabilities
+  tk-smp-wce                  and rare classes weighted by the median frequency
+  tk-smp-wce, inverse         and rare classes weighted by 1 + 49 (...)
+  tk-smp-wce and unlabelled   as tk-smp-wce, half of each batch from IDD-Lite, whose labels are not read
+
+Ground truth is not used by any T-Net but the first. All learn from scratch.
+
+Example: python tools/trial_transfer.py --data $LSU_DATA --jobs 2
+"""
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from trials import (
+    Entry,
+    Fitting,
+    Row,
+    fitted,
+    fitting_of,
+    once,
+    origin,
+    parser,
+    run_all,
+    score,
+    scores_of,
+    summary,
+    write_drives,
+    write_table,
+)
+
+from lsu.runtime import Dataset, Split
+from lsu.runtime.evaluate import Evaluation, evaluate
+from lsu.runtime.head import Head
+from lsu.runtime.relabel.teachers import Ensemble, Network
+from lsu.training.checkpoint import Checkpoint
+from lsu.training.torch_engine import TorchEngine
+
+LEARNT, SCORED = ("0001TP", "0006R0"), "0016E5"
+MEMBERS = {
+    "segformer": {"architecture": "segformer", "encoder": "tu-regnetx_002"},
+    "fpn": {"architecture": "fpn", "encoder": "resnet18"},
+}
+T_NET = {"architecture": "t-net", "encoder": None}
+BATCH = 8
+SMP_WCE: dict[str, object] = {"name": "tk-smp-wce"}
+ARMS: dict[str, dict[str, object] | None] = {
+    "end to end": None,
+    "tk-l": {"name": "tk-l"},
+    "tk-smp": {"name": "tk-smp"},
+    "tk-smp-wce": SMP_WCE,
+    "tk-smp-wce, inverse": {**SMP_WCE, "class_weights": "inverse"},
+    "tk-smp-wce and unlabelled": SMP_WCE,
+}
+
+
+def main() -> None:
+    """Run all seeds that are not done, and write the tables."""
+    asked = parser(__doc__, work="trial_transfer", steps=300)
+    asked.set_defaults(size="96x128")
+    arguments = asked.parse_args()
+    work, data = arguments.work.resolve(), arguments.data.resolve()
+    drives = write_drives(data / "camvid11", work / "data")
+    one = partial(run, drives=drives, idd=data / "idd_lite", work=work, fitting=fitting_of(arguments))
+    run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
+
+
+def run(seed: int, *, drives: Path, idd: Path, work: Path, fitting: Fitting) -> list[Row]:
+    """The rows of one seed."""
+    folder = work / fitting.name / f"seed{seed}"
+    return once(folder, lambda: _rows(seed, drives, idd, folder, fitting))
+
+
+def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) -> list[Row]:
+    scored = Dataset.load(drives / "drives").split(SCORED)
+    labelled = [_entry(drives, drive, BATCH // 2) for drive in LEARNT]
+    unlabelled: Entry = {"dataset": "idd_lite", "root": str(idd), "per_batch": BATCH // 2}
+    settings = {"seed": seed}
+    rows: list[Row] = []
+
+    def noted(model: str, result: Evaluation, parameters: int) -> None:
+        facts = {"scored": SCORED, "seed": seed, "model": model, "parameters": parameters}
+        rows.append({**facts, **scores_of(result), **fitting.facts, **origin()})
+
+    def learnt(model: str, entries: list[Entry], one: Fitting, **more: object) -> Path:
+        checkpoint = fitted(folder / _file_name(model), entries, one, **more)
+        noted(model, score(checkpoint, scored), _parameters(checkpoint))
+        return checkpoint
+
+    teachers = [
+        learnt(name, labelled, replace(fitting, choice=choice, settings=settings))
+        for name, choice in MEMBERS.items()
+    ]
+    noted("s-net, mean", ensemble_score(teachers, scored), sum(map(_parameters, teachers)))
+    members = {"architecture": "s-net", "encoder": None, "members": [str(path) for path in teachers]}
+    learnt("s-net, joined", labelled, replace(fitting, choice=members, settings=settings))
+    for model, loss in ARMS.items():
+        if loss is None:
+            learnt(model, labelled, replace(fitting, choice=T_NET, settings=settings))
+            continue
+        quarters = [{**entry, "per_batch": BATCH // 4} for entry in labelled]
+        table = {"teachers": [str(path) for path in teachers], "losses": [loss], "labels": 0}
+        silent = replace(fitting, choice=T_NET, settings={**settings, "class_balance": 0})
+        entries = [*quarters, unlabelled] if "unlabelled" in model else labelled
+        learnt(model, entries, silent, distillation=table)
+    return rows
+
+
+def _entry(drives: Path, drive: str, per_batch: int) -> Entry:
+    return {"dataset": str(drives / "drives"), "split": drive, "per_batch": per_batch}
+
+
+def _file_name(model: str) -> str:
+    return model.replace(",", "").replace(" ", "-")
+
+
+def _parameters(checkpoint: Path) -> int:
+    return sum(p.numel() for p in Checkpoint.load(checkpoint).network().parameters())
+
+
+def ensemble_score(checkpoints: list[Path], split: Split) -> Evaluation:
+    """The evaluation of the mean of several networks' probabilities."""
+    engines = [TorchEngine.from_checkpoint(Checkpoint.load(path)) for path in checkpoints]
+    ensemble, head = Ensemble([Network(engine) for engine in engines]), Head(1)
+
+    def segment(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        scores = ensemble.scores(split.frames[0], image)  # networks look at the image alone
+        return head(scores.values, (image.shape[0], image.shape[1]), canvas=scores.canvas).classes
+
+    return evaluate(segment, ensemble.label_space, split, boundaries=False)
+
+
+def write(rows: list[Row], arguments: argparse.Namespace) -> None:
+    """`transfer.csv` with every fit, `transfer_summary.csv` with means and spreads, per class too."""
+    write_table(arguments.out / "transfer.csv", rows, arguments)
+    classes = [name for name in rows[0] if name.startswith("iou_")]
+    lines = summary(rows, by=("model",), columns=("parameters", "miou", "pixel_accuracy", *classes))
+    write_table(arguments.out / "transfer_summary.csv", lines, arguments)
+
+
+if __name__ == "__main__":
+    main()
