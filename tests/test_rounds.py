@@ -309,3 +309,18 @@ def test_each_step_is_watched_in_order_with_its_size(file) -> None:
         assert list(seen) == STEPS
         assert list(seen.values()) == [5, 3, 3, 4, 3, 3, 4]
     assert isinstance(plan.steps[0], FitStep)
+
+
+def test_an_entry_can_be_learned_from_where_the_teacher_is_sure(file) -> None:
+    plan = plan_of(
+        file, "output=sure", "rounds=1", "fit.steps=1", "foreign.0.confidence=relative", "views=0.5"
+    )
+    assert [str(view) for view in plan.config.all_views] == ["1", "0.5"]
+    run_rounds(plan)
+    place = plan.folder / "round-1/labels"
+    summary = json.loads((place / "east/summary.json").read_text())
+    assert sum(row["kept"] * row["pixels"] for row in summary["confidence"]) > 0
+    assert "confidence" not in json.loads((place / "west/summary.json").read_text())
+    lines = [shlex.split(x)[1:] for x in (plan.folder / "commands.sh").read_text().splitlines()]
+    (line,) = [words for words in lines if "relabel" in words and "$again/round-1/labels/east" in words]
+    assert line[line.index("--confidence") + 1] == "relative"

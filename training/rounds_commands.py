@@ -86,6 +86,7 @@ def _bundle_of(teacher: Path, plan: Plan) -> tuple[str, Sequence[str]]:
 def _relabel_line(step: RelabelStep, bundle: str, views: str) -> str:
     entry = step.entry
     words = ["--relation", entry.relation, *([] if entry.constrained else ["--free"])]
+    words += ["--confidence", entry.confidence] if entry.confidence else []
     words += ["--views", views] if views else []
     return f"lsu relabel {bundle} {_data_words(entry)} {shlex.join(words)} --out {_again(step.name)}"
 

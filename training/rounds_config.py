@@ -6,9 +6,9 @@ overrides use dotted keys: `fit.steps=500`, `foreign.0.weight=2`.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from lsu.runtime import InputError
 from lsu.runtime.relabel.views import View, views_from_text
@@ -18,6 +18,11 @@ from .config_file import FileConfig
 from .network_config import NetworkConfig
 
 
+def _as_text(value: Any) -> Any:
+    """A single scale as the text that it is in a list of views."""
+    return f"{value:g}" if isinstance(value, float) else value
+
+
 class ForeignConfig(DataConfig):
     """One split that is relabelled in each round; what else it says holds for its pseudo-labels.
 
@@ -25,12 +30,15 @@ class ForeignConfig(DataConfig):
         relation: from the classes to what the split's labels speak; mandatory.
         constrained: give each pixel the best class within what its label allows; false takes the best of all
             classes wherever the label allows one: free pseudo-labels.
+        confidence: `relative` learns from no pixel whose answer is not surer than the mean of its class, as
+            `lsu relabel --confidence` has it; None learns from all.
         mix_relation: students learn from the existing labels through the relation too (NLL+), as a further
             entry of the same weight beside the pseudo-labels.
     """
 
     relation: str
     constrained: bool = True
+    confidence: Literal["relative"] | None = None
     mix_relation: bool = False
 
     @property
@@ -63,7 +71,7 @@ class RoundsConfig(FileConfig):
 
     output: str
     rounds: Annotated[int, Field(ge=1, le=100)] = 1
-    views: str = ""
+    views: Annotated[str, BeforeValidator(_as_text)] = ""
     teacher: str | None = None
     network: NetworkConfig = NetworkConfig()
     teacher_network: NetworkConfig | None = None

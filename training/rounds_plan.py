@@ -198,7 +198,7 @@ def _steps(config: RoundsConfig, data: _Opened) -> list[Step]:
         for name, entry, split, relation in zip(
             data.names(), config.foreign, data.foreign, data.relations, strict=True
         ):
-            request = Request(split, relation, free=not entry.constrained)
+            request = _request(entry, split, relation)
             before = f"round-{number - 1}/labels/{name}" if number > 1 else None
             labels = f"round-{number}/labels/{name}"
             steps.append(RelabelStep(labels, number, teacher, settings, entry, request, before))
@@ -236,8 +236,12 @@ def _checked_teacher(config: RoundsConfig, data: _Opened, trust: Trust) -> str:
     for spec in specs:
         nothing = Network(TorchEngine(lambda images: images, spec, identity=""), config.all_views)
         for entry, split, relation in zip(config.foreign, data.foreign, data.relations, strict=True):
-            Request(split, relation, free=not entry.constrained).check(nothing)
+            _request(entry, split, relation).check(nothing)
     return digest
+
+
+def _request(entry: ForeignConfig, split: Split, relation: Relation) -> Request:
+    return Request(split, relation, free=not entry.constrained, confidence=entry.confidence)
 
 
 def _spec_of(config: Config, space: LabelSpace) -> ModelSpec:
