@@ -12,7 +12,8 @@ batches with as many images of one drive as of the other:
   tk-smp-wce, inverse         and rare classes weighted by 1 + 49 (...)
   tk-smp-wce and unlabelled   as tk-smp-wce, half of each batch from IDD-Lite, whose labels are not read
 
-Ground truth is not used by any T-Net but the first. All learn from scratch.
+Ground truth is not used by any T-Net but the first. All learn from scratch. What S-Net and T-Net cost in
+weights, memory and time (tools/network_cost.py, the networks of the first seed) is in `transfer_cost.csv`.
 
 Example: python tools/trial_transfer.py --data $LSU_DATA --jobs 2
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from network_cost import costs
 from trials import (
     Entry,
     Fitting,
@@ -75,6 +77,7 @@ def main() -> None:
     drives = write_drives(data / "camvid11", work / "data")
     one = partial(run, drives=drives, idd=data / "idd_lite", work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
+    write_costs(work / fitting_of(arguments).name / "seed0", fitting_of(arguments).size, arguments)
 
 
 def run(seed: int, *, drives: Path, idd: Path, work: Path, fitting: Fitting) -> list[Row]:
@@ -148,6 +151,35 @@ def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     classes = [name for name in rows[0] if name.startswith("iou_")]
     lines = summary(rows, by=("model",), columns=("parameters", "miou", "pixel_accuracy", *classes))
     write_table(arguments.out / "transfer_summary.csv", lines, arguments)
+
+
+def write_costs(folder: Path, size: tuple[int, int], arguments: argparse.Namespace) -> None:
+    """`transfer_cost.csv`: each network at the table's size and at twice its sides.
+
+    Of the S-Net that is a mean the columns are sums over its members, which run one after the other, but for
+    the activations, of which the larger ones count.
+    """
+    names = [*MEMBERS, "s-net, joined", "end to end"]
+    checkpoints = {name: folder / _file_name(name) / "checkpoint.safetensors" for name in names}
+    rows: list[Row] = []
+    for height, width in (size, (2 * size[0], 2 * size[1])):
+        table = costs(checkpoints, (height, width))
+        table["t-net"] = table.pop("end to end")
+        members = [table[name] for name in MEMBERS]
+        summed = [column for column in members[0] if not column.endswith(("_p10", "_p90"))]
+        table["s-net, mean"] = {column: sum(_number(m, column) for m in members) for column in summed}
+        table["s-net, mean"]["activation_bytes"] = max(_number(m, "activation_bytes") for m in members)
+        rows += [
+            {"model": name, "input": f"{height}x{width}", **found, **origin()}
+            for name, found in table.items()
+        ]
+    write_table(arguments.out / "transfer_cost.csv", rows, arguments)
+
+
+def _number(row: Row, column: str) -> float:
+    value = row[column]
+    assert isinstance(value, int | float)
+    return value
 
 
 if __name__ == "__main__":
