@@ -43,7 +43,7 @@ def main() -> None:
         if not table.exists():
             print(f"{table} is not there: {name}.png is left as it is")
             continue
-        figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
         with table.open(newline="") as file:
             draw(axes, list(csv.DictReader(file)))
         axes.spines[["top", "right"]].set_visible(False)
@@ -64,11 +64,10 @@ def by_drive(axes: Axes, lines: list[Line]) -> None:
 
 def by_class(axes: Axes, lines: list[Line]) -> None:
     """Bars of IoU for each model, grouped by class, over all drives."""
-    chosen = [line for line in lines if line["scored"] == "all"]
-    columns = [
-        name.removesuffix("_mean") for name in chosen[0] if name.startswith("iou_") and "_mean" in name
-    ]
-    columns = ["miou", "miou_rare", *columns]
+    chosen = [line for line in lines if line.get("scored", "all") == "all"]
+    known = [name.removesuffix("_mean") for name in chosen[0] if name.endswith("_mean")]
+    columns = [name for name in ("miou", "miou_rare") if name in known]
+    columns += [name for name in known if name.startswith("iou_")]
     values = [[_pair(line, column) for column in columns] for line in chosen]
     shown = [
         c.replace("miou_rare", "mean of\nthe five").replace("miou", "mIoU").replace("iou_", "")
@@ -122,7 +121,7 @@ def _bars(
         )
     axes.set_xticks(range(len(groups)), groups)
     axes.legend(
-        frameon=False, ncols=min(len(models), 8), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.12)
+        frameon=False, ncols=min(len(models), 5), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.16)
     )
 
 
@@ -133,6 +132,9 @@ FIGURES = {
     "centroids": by_class,
     "schedules": over_pixels,
     "hidden_truth": by_views,
+    "transfer": by_class,
+    "black_box": by_drive,
+    "distillation": by_drive,
 }
 
 if __name__ == "__main__":
