@@ -1,6 +1,7 @@
 """Fits that learn from teachers: what the loss is made of, and what a whole fit does with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from lsu.runtime import InputError, ModelSpec
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.distillation import channel_wise, soft_cross_entropy, transfer
-from lsu.training.fit import FINISHED, fit
+from lsu.training.fit import FINISHED, UNFINISHED, fit
 from lsu.training.frames import Batch
 from lsu.training.guide import Guide
 from lsu.training.learner import Learner
@@ -220,6 +221,20 @@ def test_a_distilled_fit_that_was_killed_goes_on_the_same(data, teacher, tmp_pat
         fit(cut)
     fit(cut, resume=True)
     assert same(weights(tmp_path / "whole" / FINISHED), weights(tmp_path / "cut" / FINISHED))
+
+
+def test_a_teacher_that_was_exchanged_is_noticed(data, teacher, tmp_path) -> None:
+    own = tmp_path / "teacher.safetensors"
+    own.write_bytes(teacher.read_bytes())
+    asked = taught(config(data, tmp_path / "run", save_every=5), [own], [{"name": "cwd"}])
+    fit(asked)
+    assert Checkpoint.load(tmp_path / "run" / FINISHED).teachers == (Checkpoint.load(own).digest,)
+    (tmp_path / "run" / FINISHED).unlink()
+    unfinished = replace(Checkpoint.load(teacher), config=asked, teachers=(Checkpoint.load(own).digest,))
+    unfinished.save(tmp_path / "run" / UNFINISHED)
+    replace(Checkpoint.load(teacher), step=99).save(own)
+    with pytest.raises(InputError, match=r"teacher .*is not the network any more that this fit began with"):
+        fit(asked, resume=True)
 
 
 def test_teachers_of_another_label_space_are_refused(data, teacher, tmp_path) -> None:

@@ -134,6 +134,19 @@ def test_a_fit_of_it_that_was_cut_goes_on_the_same(data, members, tmp_path, monk
     assert same(weights(tmp_path / "whole" / FINISHED), weights(tmp_path / "cut" / FINISHED))
 
 
+def test_a_fit_goes_on_without_its_members_files(data, members, tmp_path) -> None:
+    copies = [tmp_path / "a", tmp_path / "b"]
+    for copy, member in zip(copies, members, strict=True):
+        copy.write_bytes(member.read_bytes())
+    asked = joined(data, copies, tmp_path / "run", steps=2)
+    first = fit(asked).checkpoint.read_bytes()
+    for copy in copies:
+        copy.unlink()
+    assert fit(asked, resume=True).checkpoint.read_bytes() == first
+    with pytest.raises(InputError, match=r"was made with network.members.0.checkpoint = .*choose another"):
+        fit(joined(data, members, tmp_path / "run", steps=2), resume=True)
+
+
 def test_it_is_exported_like_any_network(data, members, tmp_path) -> None:
     checkpoint = Checkpoint.load(fit(joined(data, members, tmp_path / "run", steps=2)).checkpoint)
     network = DeployedNetwork(checkpoint.network(), checkpoint.config.network).eval()

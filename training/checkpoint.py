@@ -38,6 +38,7 @@ class Checkpoint:
         optimiser: the optimiser's tensors by `parameter index.name`, empty in a finished checkpoint.
         average: the state dictionary of averaged weights (`fit.ema`), empty in a finished checkpoint.
         best: the best score (`fit.patience`); its weights are empty in a finished checkpoint.
+        teachers: the identities of the networks whose answers it learned from, in their order.
         digest: SHA-256 of the file that it was read from, empty before it is written.
     """
 
@@ -48,6 +49,7 @@ class Checkpoint:
     optimiser: Mapping[str, Tensor]
     average: Mapping[str, Tensor] = field(default_factory=dict)
     best: Best = field(default_factory=Best)
+    teachers: tuple[str, ...] = ()
     digest: str = ""
 
     @classmethod
@@ -65,6 +67,7 @@ class Checkpoint:
             newer = about["format"] > FORMAT
             config, space, step = about["config"], about["label_space"], int(about["step"])
             best = Best(**about.get("best", {}), weights=_with_prefix(tensors, _BEST))
+            teachers = tuple(str(teacher) for teacher in about.get("teachers", ()))
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path}: not a checkpoint of lsu: {first_line(error)}") from error
         if newer:
@@ -79,6 +82,7 @@ class Checkpoint:
             optimiser=_with_prefix(tensors, _OPTIMISER),
             average=_with_prefix(tensors, _AVERAGE),
             best=best,
+            teachers=teachers,
             digest=digest_of(data),
         )
 
@@ -96,6 +100,8 @@ class Checkpoint:
         }
         if self.best.step:
             about["best"] = {"step": self.best.step, "score": self.best.score, "stale": self.best.stale}
+        if self.teachers:
+            about["teachers"] = list(self.teachers)
         parts = {
             _WEIGHTS: self.weights,
             _OPTIMISER: self.optimiser,

@@ -86,8 +86,12 @@ def fit(
         KeyboardInterrupt: while steps are made it comes between two of them, after a checkpoint.
     """
     begin = time.monotonic()
-    folder, config = Path(config.output), with_members(config)
+    folder = Path(config.output)
     earlier = earlier_checkpoint(folder, config, resume=resume)
+    if earlier is None:
+        config = with_members(config)
+    else:
+        config = config.model_copy(update={"network": earlier.config.network})
     if earlier is not None and (folder / FINISHED).exists():
         if leads_here():
             (folder / UNFINISHED).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lsu.runtime import Engine, LabelSpace, Split
+from lsu.runtime import Engine, InputError, LabelSpace, Split
 from lsu.runtime.model import Size, placed
 
 _LEAST = 1e-7  # of a probability, before its logarithm
@@ -31,7 +31,7 @@ class Guide:
     """
 
     def __init__(self, engines: Sequence[Engine], names: Sequence[str]) -> None:
-        self._engines = engines
+        self._engines, self._names = engines, names
         for engine, name in zip(engines, names, strict=True):
             self.label_space.require_same(engine.spec.label_space, names[0], name)
 
@@ -39,6 +39,17 @@ class Guide:
     def label_space(self) -> LabelSpace:
         """Channel k of the scores is class k of it."""
         return self._engines[0].spec.label_space
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """What tells each teacher from others."""
+        return tuple(engine.identity for engine in self._engines)
+
+    def require_same(self, identities: Sequence[str]) -> None:
+        """Raise InputError unless the teachers are those that a fit began with."""
+        for name, ours, theirs in zip(self._names, self.identities, identities, strict=True):
+            if ours != theirs:
+                raise InputError(f"{name} is not the network any more that this fit began with: start anew")
 
     def close(self) -> None:
         """Free what the engines hold."""

@@ -91,6 +91,9 @@ class Learner:
         )
         self.average = WeightAverage(self.bare, settings.ema) if settings.ema else None
         self.step, self.best = 0, Best()
+        self._teachers = () if guide is None else guide.identities
+        if guide is not None and unfinished is not None:
+            guide.require_same(unfinished.teachers)
         if unfinished is not None:
             self._continue(unfinished, optimiser)
 
@@ -161,6 +164,7 @@ class Learner:
             optimiser=optimiser_tensors(self.optimiser),
             average={} if self.average is None else self.average.network.state_dict(),
             best=self.best,
+            teachers=self._teachers,
         )
 
     def finished(self) -> Checkpoint:
@@ -172,6 +176,7 @@ class Learner:
             weights=self.answering.state_dict(),
             optimiser={},
             best=Best(self.best.step, self.best.score, self.best.stale),
+            teachers=self._teachers,
         )
 
     def judge(self, score: Evaluation) -> None:

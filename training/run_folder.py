@@ -1,6 +1,7 @@
 """The folder of a fit: what its files are called, and the checkpoint of an earlier call in it."""
 
 import json
+import re
 from pathlib import Path
 
 from lsu.runtime import InputError
@@ -17,6 +18,10 @@ LOG, SCORE, CURVES, CONFUSION = "log.jsonl", "score.json", "curves.png", "confus
 
 _MAY_CHANGE = {"output", "fit.workers", "fit.save_every", "fit.score_every", "fit.check_data"}
 """Settings that a continued fit may have changed: they do not touch the weights."""
+
+
+_READ = re.compile(r"network\.members\.\d+\.(network|classes)\b")
+"""Keys that a fit fills in from files; those of the checkpoint hold."""
 
 
 def earlier_checkpoint(folder: Path, config: Config, *, resume: bool) -> Checkpoint | None:
@@ -37,7 +42,7 @@ def earlier_checkpoint(folder: Path, config: Config, *, resume: bool) -> Checkpo
     ours, theirs = _flat(config.model_dump(mode="json")), _flat(checkpoint.config.model_dump(mode="json"))
     may_change = _MAY_CHANGE - ({"fit.score_every"} if config.fit.patience else set())  # it counts scores
     for key in {**theirs, **ours}:
-        if key not in may_change and ours.get(key) != theirs.get(key):
+        if key not in may_change and not _READ.match(key) and ours.get(key) != theirs.get(key):
             raise InputError(
                 f"{found[0]} was made with {key} = {json.dumps(theirs.get(key))}, now it is "
                 f"{json.dumps(ours.get(key))}: choose another output"
