@@ -2,17 +2,19 @@
 
 The teacher learns IDD-Lite's 7 classes; of it only the scores on drive 0016E5 are used, stored in half
 precision. Students (less than an eighth of its weights) learn that drive alone, without its labels, and are
-scored on the two drives that nobody has seen, in IDD-Lite's classes. Each part is added in turn, and all
-students have the same steps:
+scored on the two drives that nobody has seen, in IDD-Lite's classes. Each part is added in turn. All
+students learn in two halves of the same steps, the second from the weights of the first:
 
   all           the teacher's best class at every pixel
   rc            where its relative confidence is above the mean of its class
-  refined       as rc for half of the steps; then the answers of teacher and student together, half each,
-                by the same rule, for the other half
+  refined       in the second half by the same rule where teacher and student, half each, answer together
   strong        and blur, more colour jitter and ClassMix
   ..., relation the same within what the drive's labels allow, of which five groups are known
 
-For the score CamVid's classes are read as IDD-Lite's; what is no single one of them (Bicyclist) is void.
+For the score each of CamVid's classes is read as the class of IDD-Lite that most of its pixels belong to;
+Bicyclist, which is two, is void. The relation is wider: of Building, Road and Pavement it allows another
+class, which the score counts as wrong. IDD-Lite's images are enlarged by 1.5 in crops, see trial_idd.py. The
+settings are those of all trials, chosen on `val` of the drive that students learn.
 
 Example: python tools/trial_black_box.py --data $LSU_DATA --jobs 2
 """
@@ -157,7 +159,7 @@ def run(seed: int, *, setting: Setting) -> list[Row]:
 
 
 def _rows(seed: int, folder: Path, setting: Setting) -> list[Row]:
-    source: Entry = {"dataset": "idd_lite", "root": str(setting.idd)}
+    source: Entry = {"dataset": "idd_lite", "root": str(setting.idd), "scale": 1.5}
     longer = replace(setting.fitting, steps=2 * setting.fitting.steps, settings={"seed": seed})
     teacher = fitted(folder / "teacher", [source], longer)
     request = Request(setting.target, setting.relation, free=True, keep_scores=True)
@@ -185,10 +187,9 @@ class _Student:
         """Its checkpoint, and the share of pixels that it learned from at the end, 0 to 1."""
         stored = StoredScores(self.scores, self.setting.target)
         labels, kept = self._labelled(stored, "labels")
-        if not self.arm.refined:
-            return self._fitted("student", labels, self.setting.fitting.steps), kept
         half = self._fitted("half", labels, self.setting.fitting.steps // 2)
-        labels, kept = self._labelled(Ensemble([stored, _network(half, "")], SHARES), "labels-refined")
+        if self.arm.refined:
+            labels, kept = self._labelled(Ensemble([stored, _network(half, "")], SHARES), "labels-refined")
         return self._fitted("student", labels, self.setting.fitting.steps // 2, start=str(half)), kept
 
     def _labelled(self, teacher: StoredScores | Ensemble, name: str) -> tuple[Entry, float]:

@@ -1,8 +1,8 @@
 """A real pair of data sets: CamVid drives as the source, IDD-Lite (India) as the foreign set.
 
 The teacher learns one CamVid drive; IDD-Lite comes in through the shipped relation idd_lite-to-camvid11,
-weighted so that half of all samples are foreign; what is scored are the two CamVid drives that nobody has
-seen. There is no truth of IDD-Lite in CamVid's classes, so no upper bound either. Per seed, with equal steps
+weighted so that half of all samples are foreign, and enlarged by 1.5 to the size of CamVid's images; what is
+scored are the two CamVid drives that nobody has seen. There is no truth of IDD-Lite in CamVid's classes, so no upper bound either. Per seed, with equal steps
 and pixels: teacher, and students on free, constrained, NLL+ and mixed labels (see trial_unification.py).
 
 Example: python tools/trial_idd.py --data $LSU_DATA --jobs 2
@@ -36,6 +36,7 @@ from lsu.runtime import Dataset, Relation
 
 SOURCE = "0016E5"
 RELATION = "idd_lite-to-camvid11"
+ENLARGED = 1.5  # 480x360 pixels against 320x227
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) ->
     rows: list[Row] = []
 
     def learnt(model: str, entries: list[Entry]) -> Path:
-        weighted = [{**entry, "weight": share / len(entries)} for entry in entries]
+        weighted = [{**entry, "weight": share / len(entries), "scale": ENLARGED} for entry in entries]
         settings = {"seed": seed}
         checkpoint = fitted(folder / model, [source, *weighted], replace(fitting, settings=settings))
         for drive in DRIVES:

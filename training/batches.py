@@ -45,7 +45,14 @@ def batches_of(
     plan = sample_plan(config, splits, sets, crops)
     augmentations = [Augmentation.from_config(settings, s, config.network.mean) for s in crops.stages]
     limit = _CACHE_BYTES // max(1, settings.workers)
-    frames = AugmentedFrames(splits, sets.numbers, plan, augmentations, cache_bytes=limit)
+    frames = AugmentedFrames(
+        splits,
+        sets.numbers,
+        plan,
+        augmentations,
+        scales=[entry.scale for entry in config.data],
+        cache_bytes=limit,
+    )
     indices = [
         [(number, crops.of_step[k]) for number in crops.samples(k)[rank::devices]]
         for k in range(step, settings.steps)

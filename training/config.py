@@ -27,6 +27,8 @@ class DataConfig(StrictModel):
         weight: how often each of its frames is drawn, relative to the frames of entries with weight 1.
         until: the share of the steps after which it is drawn no more, so that real labels have the end to
             themselves.
+        scale: its images are enlarged by this beside `fit.scale`, so that a data set of smaller images shows
+            things as large as the others do.
         per_batch: how many of each batch are of this entry, frames without replacement; every entry has such
             a number or none has, and their sum is `fit.batch_size`.
         relation: a relation's TOML file or catalogue name: the labels are foreign ones and each teaches that
@@ -39,6 +41,7 @@ class DataConfig(StrictModel):
     relation: str | None = None
     weight: Factor = 1.0
     until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    scale: Factor = 1.0
     per_batch: Annotated[int, Field(ge=1)] | None = None
 
     def relative_to(self, folder: Path) -> Self:
@@ -208,14 +211,8 @@ class Config(FileConfig):
             return self
         if self.network.architecture == "mask2former":
             raise ValueError("distillation: mask2former can be a teacher, not a student")
-        if self.distillation.labels == 0:
-            for name in ("class_balance", "label_smoothing", "centroids"):
-                if getattr(self.fit, name):
-                    raise ValueError(f"fit.{name} has no effect where distillation.labels is 0: set it to 0")
-            if any(entry.relation is not None for entry in self.data):
-                raise ValueError("data: relation has no effect where distillation.labels is 0: delete it")
-            if self.fit.mix == "classmix":
-                raise ValueError("fit.mix: classmix needs labels, and distillation.labels is 0: try cutmix")
+        if self.distillation.labels == 0 and any(entry.relation is not None for entry in self.data):
+            raise ValueError("data: relation has no effect where distillation.labels is 0: delete it")
         return self
 
     def relative_to(self, folder: Path) -> "Config":

@@ -1,9 +1,9 @@
 """What a fit learns from teachers' answers: the table `distillation` of its configuration."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from .config_file import StrictModel
 
@@ -11,6 +11,16 @@ LossName = Literal["soft-ce", "cwd", "dist", "tk-l", "tk-smp", "tk-smp-wce"]
 
 _TEMPERATURES = {"soft-ce": 1.0, "cwd": 4.0, "dist": 1.0}
 _WEIGHTED = ("tk-l", "tk-smp-wce")
+
+
+def _loss(value: Any) -> Any:
+    """A loss as a table, where it is a name."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _several(value: Any) -> Any:
+    """A single text or table as a list of one."""
+    return (value,) if isinstance(value, str | dict) else value
 
 
 class DistillationLoss(StrictModel):
@@ -57,13 +67,17 @@ class DistillationConfig(StrictModel):
 
     Attributes:
         teachers: checkpoints or folders of bundles, relative to the configuration file.
-        losses: what holds the student to them.
+        losses: what holds the student to them; a name is a loss with its own settings.
         labels: the weight of the labels' own loss beside them; with 0 labels are not read, so that data sets
             without labels and of other label spaces serve.
     """
 
-    teachers: Annotated[tuple[str, ...], Field(min_length=1)]
-    losses: Annotated[tuple[DistillationLoss, ...], Field(min_length=1)]
+    teachers: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+    losses: Annotated[
+        tuple[Annotated[DistillationLoss, BeforeValidator(_loss)], ...],
+        BeforeValidator(_several),
+        Field(min_length=1),
+    ]
     labels: Annotated[float, Field(ge=0, le=1e6)] = 1.0
 
     def relative_to(self, folder: Path) -> "DistillationConfig":

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lsu.runtime import BackendError, Split
+from lsu.runtime import BackendError, InputError, Split
 from lsu.runtime.bundles.trust import Trust
 from lsu.runtime.errors import first_line
 from lsu.runtime.evaluate import Evaluation
@@ -20,6 +20,7 @@ from lsu.runtime.evaluate import Evaluation
 from .batches import batches_of
 from .checkpoint import Checkpoint
 from .config import Config, FitConfig
+from .crop_plan import CropPlan
 from .devices import ended, leads_here
 from .figures import draw_run, write_score
 from .fit_data import FitData
@@ -90,6 +91,8 @@ def fit(
     earlier = earlier_checkpoint(folder, config, resume=resume)
     if earlier is None:
         config = with_members(config)
+        if config.start is not None and not Path(config.start).is_file():
+            raise InputError(f"start: {config.start} is not there: name a checkpoint")
     else:
         config = config.model_copy(update={"network": earlier.config.network})
     if earlier is not None and (folder / FINISHED).exists():
@@ -99,6 +102,8 @@ def fit(
         return _result(config, earlier, None, begin=begin, leads=leads_here())
     guide = None if config.distillation is None else open_guide(config.distillation, config.fit, trust)
     try:
+        if guide is not None:
+            _try_guide(guide, config.fit, earlier)
         data = FitData.opened(config, guide)
         for note in data.notes() if leads_here() else ():
             on_note(note)
@@ -147,6 +152,14 @@ def _result(
         stopped_early=finished.step < config.fit.steps,
         best_step=finished.best.step or finished.step,
     )
+
+
+def _try_guide(guide: Guide, settings: FitConfig, earlier: Checkpoint | None) -> None:
+    """Raise InputError unless the teachers take all crops and are those that the fit began with."""
+    if earlier is not None:
+        guide.require_same(earlier.teachers)
+    for stage in CropPlan.from_config(settings).stages:
+        guide.require_size(stage.crop)
 
 
 def _learner(config: Config, data: FitData, guide: Guide | None, unfinished: Checkpoint | None) -> Learner:

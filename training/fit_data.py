@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from lsu.runtime import Split
+from lsu.runtime import InputError, Split
 
-from .config import Config
+from .config import Config, FitConfig
 from .frames import open_relation, open_split, pixels_per_class
 from .guide import Guide
 from .losses import class_weights
@@ -51,6 +51,8 @@ class FitData:
         validation = None if config.validation is None else open_split(config.validation)
         labels = distillation is None or distillation.labels > 0
         taught = [labels and split.frames[0].label is not None for split in splits]
+        if not any(taught):
+            refuse_label_settings(config.fit)
         relations = [open_relation(data) for data in config.data]
         space = None if guide is None else guide.label_space
         sets = LabelSets.of(splits, relations, taught=taught, space=space)
@@ -95,3 +97,12 @@ class FitData:
             return None
         asked = any(loss.used_class_weights for loss in config.distillation.losses)
         return guide.cells_per_class(self.splits) if asked else None
+
+
+def refuse_label_settings(settings: FitConfig) -> None:
+    """Raise InputError where a setting is about labels, of which none is learned from."""
+    for name in ("class_balance", "label_smoothing", "centroids"):
+        if getattr(settings, name):
+            raise InputError(f"fit.{name} has no effect where no label is learned from: set it to 0")
+    if settings.mix == "classmix":
+        raise InputError("fit.mix: classmix needs labels, and none is learned from: try cutmix")

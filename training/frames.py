@@ -96,16 +96,18 @@ class AugmentedFrames(TorchDataset[Batch]):
             whose labels teach nothing is not asked for them.
         plan: which frame each sample is.
         augmentations: what happens to it in each stage of the crop plan.
+        scales: by how much the images of each entry are enlarged besides.
         cache_bytes: decoded frames are kept until they fill this much memory, in each worker process.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a sample depends on
         self,
         splits: Sequence[Split],
         numbers: Sequence[npt.NDArray[np.int64]],
         plan: SamplePlan | BatchPlan,
         augmentations: Sequence[Augmentation],
         *,
+        scales: Sequence[float] | None = None,
         cache_bytes: int,
     ) -> None:
         self._splits = splits
@@ -114,6 +116,7 @@ class AugmentedFrames(TorchDataset[Batch]):
         ]
         self._plan = plan
         self._augmentations = augmentations
+        self._scales = [1.0] * len(splits) if scales is None else scales
         self._cache: dict[tuple[int, int], Sample] = {}
         self._free_bytes = cache_bytes
 
@@ -125,7 +128,9 @@ class AugmentedFrames(TorchDataset[Batch]):
             sample = self._sample(draw.entry, draw.frame)
         except InputError as error:  # as a value: a worker process would wrap a raised one in its traceback
             return error
-        sample = self._augmentations[stage].apply(sample, draw.generator, focus=draw.focus)
+        sample = self._augmentations[stage].apply(
+            sample, draw.generator, focus=draw.focus, enlarged=self._scales[draw.entry]
+        )
         labels = self._numbers[draw.entry][sample.labels]
         return Batch(*map(torch.from_numpy, (sample.image, labels, sample.labels != VOID)))
 

@@ -47,9 +47,17 @@ class Guide:
 
     def require_same(self, identities: Sequence[str]) -> None:
         """Raise InputError unless the teachers are those that a fit began with."""
-        for name, ours, theirs in zip(self._names, self.identities, identities, strict=True):
+        for name, ours, theirs in zip(self._names, self.identities, identities, strict=False):
             if ours != theirs:
                 raise InputError(f"{name} is not the network any more that this fit began with: start anew")
+
+    def require_size(self, size: Size) -> None:
+        """Raise InputError unless all teachers take images of this size."""
+        for engine, name in zip(self._engines, self._names, strict=True):
+            try:
+                engine.spec.input_size(*size)
+            except InputError as error:
+                raise InputError(f"{name} does not take crops of {list(size)}: {error}") from error
 
     def close(self) -> None:
         """Free what the engines hold."""
@@ -72,8 +80,10 @@ class Guide:
         total = torch.zeros(())
         for engine in self._engines:
             answers = _answers(engine, images, size)
-            logits = engine.spec.scores == "logits"
-            total = total + (answers.softmax(1) if logits else answers / answers.sum(1, keepdim=True))
+            if engine.spec.scores == "logits":
+                total = total + answers.softmax(1)
+            else:  # without void they need not add up to 1
+                total = total + answers / answers.sum(1, keepdim=True).clamp(min=_LEAST)
         return (total / len(self._engines)).clamp(min=_LEAST).log()
 
     def cells_per_class(self, splits: Sequence[Split]) -> npt.NDArray[np.int64]:

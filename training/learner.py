@@ -68,13 +68,15 @@ class Learner:
         if self.own_loss:
             refuse_loss_settings(settings, partial=members is not None)
         self.fabric = launched(settings, all_used=not self.own_loss)  # Mask2Former has a norm without use
+        if settings.mix != "none" and settings.batch_size == self.fabric.world_size:
+            raise InputError("fit.mix needs two images on each device: raise fit.batch_size, or leave it out")
         self.bare = with_synced_norms(bare, self.fabric) if settings.sync_batch_norm else bare
         if unfinished is not None:
             unfinished.load_into(self.bare)
         else:
-            load_members(self.bare, config.network)
             if config.start is not None:
                 _begin(self.bare, config.start, space)
+            load_members(self.bare, config.network)
         optimiser = torch.optim.AdamW(
             parameter_groups(self.bare, settings.encoder_rate),
             lr=settings.learning_rate,
@@ -92,8 +94,6 @@ class Learner:
         self.average = WeightAverage(self.bare, settings.ema) if settings.ema else None
         self.step, self.best = 0, Best()
         self._teachers = () if guide is None else guide.identities
-        if guide is not None and unfinished is not None:
-            guide.require_same(unfinished.teachers)
         if unfinished is not None:
             self._continue(unfinished, optimiser)
 

@@ -31,7 +31,7 @@ def mixed(batch: Batch, kind: str) -> Batch:
 
 
 def _some_classes(labels: Tensor) -> Tensor:
-    """Where one of half of the classes of each sample stands, rounded up: bool [N,h,w], void never.
+    """Where one of half of the classes of each sample stands, rounded down: bool [N,h,w], void never.
 
     ClassMix, Olsson et al. 2021, arXiv 2007.07936, section 3.1.
     """
@@ -39,7 +39,7 @@ def _some_classes(labels: Tensor) -> Tensor:
     for k, sample in enumerate(labels):
         present = sample.unique()
         present = present[present != VOID]
-        drawn = present[torch.randperm(len(present))[: -(-len(present) // 2)]]
+        drawn = present[torch.randperm(len(present))[: len(present) // 2]]
         chosen[k] = torch.isin(sample, drawn)
     return chosen
 

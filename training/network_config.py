@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from .config_file import StrictModel
+from .preset import CHOICES, WHOLE_NETWORKS
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,6 +25,11 @@ def refuse_odd_size(name: str, size: tuple[int, int]) -> None:
 def _member(value: Any) -> Any:
     """A member as a table, where it is the path of a checkpoint."""
     return {"checkpoint": value} if isinstance(value, str) else value
+
+
+def _several(value: Any) -> Any:
+    """A single path as a list of one."""
+    return (value,) if isinstance(value, str) else value
 
 
 class MemberConfig(StrictModel):
@@ -68,7 +74,9 @@ class NetworkConfig(StrictModel):
     decoder_channels: Annotated[int, Field(ge=1, le=4096)] | None = 64
     pretrained: Annotated[str | None, BeforeValidator(lambda name: name or None)] = None
     no_object_weight: Annotated[float, Field(gt=0, le=1)] | None = None
-    members: tuple[Annotated[MemberConfig, BeforeValidator(_member)], ...] = ()
+    members: Annotated[
+        tuple[Annotated[MemberConfig, BeforeValidator(_member)], ...], BeforeValidator(_several)
+    ] = ()
     input_size: Size | None = None
     mean: tuple[Share, Share, Share] = IMAGENET_MEAN
     std: tuple[Positive, Positive, Positive] = IMAGENET_STD
@@ -79,7 +87,7 @@ class NetworkConfig(StrictModel):
             refuse_odd_size("input_size", self.input_size)
         if self.no_object_weight is not None and self.architecture != "mask2former":
             raise ValueError(f"no_object_weight is for mask2former; {self.architecture} has none: delete it")
-        if self.architecture in ("ddrnet-23-slim", "t-net", "s-net"):
+        if self.architecture in WHOLE_NETWORKS:
             self._refuse_choices()
         if self.members and self.architecture != "s-net":
             raise ValueError(f"members are for s-net; {self.architecture} has none: delete them")
@@ -88,7 +96,7 @@ class NetworkConfig(StrictModel):
         return self
 
     def _refuse_choices(self) -> None:
-        for name in ("encoder", "decoder_channels", "pretrained"):
+        for name in CHOICES:
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: {self.architecture} is one network without choices: delete it")
 

@@ -12,6 +12,10 @@ from lsu.runtime import InputError
 from lsu.runtime.errors import near_names
 from lsu.runtime.files import read_toml
 
+WHOLE_NETWORKS = ("ddrnet-23-slim", "t-net", "s-net")
+"""Architectures that are one network without choices: a preset's encoder is none of theirs."""
+CHOICES = ("encoder", "decoder_channels", "pretrained")
+
 _FOLDER = Path(__file__).parent / "presets"
 
 
@@ -41,9 +45,17 @@ def with_preset(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "preset" not in table:
         return rest
     try:
-        return _over(preset_table(str(table["preset"])), rest)
+        return _over(_for(rest.get("network"), preset_table(str(table["preset"]))), rest)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _for(network: Any, preset: dict[str, Any]) -> dict[str, Any]:
+    """The preset without what a configuration's network has no choice of."""
+    if not isinstance(network, dict) or network.get("architecture") not in WHOLE_NETWORKS:
+        return preset
+    kept = {key: value for key, value in preset.get("network", {}).items() if key not in CHOICES}
+    return {**preset, "network": kept}
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

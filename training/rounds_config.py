@@ -110,7 +110,8 @@ class RoundsConfig(FileConfig):
                     "put this one under [[foreign]]"
                 )
         try:
-            self.fit_of(Path(self.output), self.foreign)
+            doubled = [entry.as_data for entry in self.foreign if entry.mix_relation]
+            self.fit_of(Path(self.output), [*self.foreign, *doubled])
             if self.teacher is None:
                 self.fit_of(Path(self.output), teacher=True)
         except ValidationError as error:  # what a fit asks of its tables together

@@ -28,6 +28,7 @@ from .frames import open_split, pixels_per_class
 from .learner import Learner
 from .partial_labels import LabelSets, common_label_space, refuse_relation
 from .rounds_config import ForeignConfig, RoundsConfig
+from .s_net_members import with_members
 from .teachers import teacher_engine
 from .torch_engine import TorchEngine
 
@@ -260,9 +261,10 @@ def _check_fits(config: RoundsConfig, data: _Opened, fits: Sequence[Config]) -> 
     try:
         if config.teacher is None:
             _check_fit(fits[0], data.source, LabelSets.of(data.source, plain))
-            Learner(fits[0], data.space)
+            Learner(with_members(fits[0]), data.space)
         _check_fit(fits[-1], drawn, LabelSets.of(drawn, relations))
-        Learner(fits[-1], data.space, members=torch.from_numpy(sets.members) if sets.partial else None)
+        members = torch.from_numpy(sets.members) if sets.partial else None
+        Learner(with_members(fits[-1]), data.space, members=members)
     finally:
         torch.set_num_threads(threads)
     if config.fit.check_data:

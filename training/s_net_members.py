@@ -19,7 +19,10 @@ def with_members(config: Config) -> Config:
     """
     members = []
     for member in config.network.members:
-        checkpoint = Checkpoint.load(Path(member.checkpoint))
+        try:
+            checkpoint = Checkpoint.load(Path(member.checkpoint))
+        except InputError as error:
+            raise InputError(f"network.members: {error}") from error
         network = checkpoint.config.network
         if network.members:
             raise InputError(f"network.members: {member.checkpoint} is an s-net itself: name its members")

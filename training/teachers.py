@@ -1,5 +1,7 @@
 """Teachers as engines: a checkpoint through torch, a bundle through the runtime."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,13 +17,16 @@ from .guide import Guide
 from .torch_engine import TorchEngine
 
 
-def teacher_engine(path: Path, settings: FitConfig, trust: Trust | None = None) -> Engine:
+def teacher_engine(
+    path: Path, settings: FitConfig, trust: Trust | None = None, *, any_size: bool = False
+) -> Engine:
     """An engine that runs a teacher.
 
     Args:
         path: a checkpoint, or the folder of a bundle.
         settings: where it runs and on how many CPU threads.
         trust: whose signature a bundle needs; None asks for none.
+        any_size: let a checkpoint see images as they are, also where it resizes them otherwise.
 
     Raises:
         InputError: neither of both, damaged, or of a newer format.
@@ -32,7 +37,12 @@ def teacher_engine(path: Path, settings: FitConfig, trust: Trust | None = None) 
         return engine_for(bundle, threads=settings.threads or None)
     if not path.exists():
         raise InputError(f"teacher: {path} is not there: name a checkpoint or the folder of a bundle")
-    return TorchEngine.from_checkpoint(Checkpoint.load(path), device=_device(settings))
+    checkpoint = Checkpoint.load(path)
+    if any_size:
+        network = checkpoint.config.network.model_copy(update={"input_size": None})
+        config = checkpoint.config.model_copy(update={"network": network})
+        checkpoint = replace(checkpoint, config=config)
+    return TorchEngine.from_checkpoint(checkpoint, device=_device(settings))
 
 
 def open_guide(config: DistillationConfig, settings: FitConfig, trust: Trust | None = None) -> Guide:
@@ -50,7 +60,7 @@ def open_guide(config: DistillationConfig, settings: FitConfig, trust: Trust | N
     engines: list[Engine] = []
     try:
         for teacher in config.teachers:
-            engines.append(teacher_engine(Path(teacher), settings, trust))
+            engines.append(teacher_engine(Path(teacher), settings, trust, any_size=True))
         return Guide(engines, [f"teacher {teacher}" for teacher in config.teachers])
     except BaseException:
         for engine in engines:
@@ -59,4 +69,7 @@ def open_guide(config: DistillationConfig, settings: FitConfig, trust: Trust | N
 
 
 def _device(settings: FitConfig) -> str:
-    return "cuda" if settings.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    """The device of this process: with several, each has its own."""
+    if settings.accelerator == "cpu" or not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"

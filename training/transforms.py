@@ -48,13 +48,22 @@ class Augmentation:
         )
 
     def apply(
-        self, sample: Sample, generator: np.random.Generator, *, focus: tuple[float, float] | None = None
+        self,
+        sample: Sample,
+        generator: np.random.Generator,
+        *,
+        focus: tuple[float, float] | None = None,
+        enlarged: float = 1.0,
     ) -> Sample:
         """The augmented sample: image uint8 [h,w,3], labels uint8 [h,w] with 255 outside the image.
 
-        The crop contains the pixel `focus` (y, x) of the sample, at a place that is drawn uniformly.
+        Args:
+            sample: an image and its labels.
+            generator: draws all that is random.
+            focus: a pixel (y, x) that the crop contains, at a place that is drawn uniformly.
+            enlarged: a factor of the image's sides beside the one that is drawn.
         """
-        matrix = self._warp(sample.labels.shape, generator, focus)
+        matrix = self._warp(sample.labels.shape, generator, focus, enlarged)
         size = (self.crop[1], self.crop[0])
         image = cv2.warpAffine(
             sample.image,
@@ -76,10 +85,14 @@ class Augmentation:
         return Sample(self._blurred(recoloured, generator), np.asarray(labels, np.uint8))
 
     def _warp(
-        self, shape: tuple[int, ...], generator: np.random.Generator, focus: tuple[float, float] | None
+        self,
+        shape: tuple[int, ...],
+        generator: np.random.Generator,
+        focus: tuple[float, float] | None,
+        enlarged: float,
     ) -> npt.NDArray[np.float64]:
         """The matrix float64 [2,3] from image to crop coordinates (pixel centres at whole numbers)."""
-        factor = float(np.exp(generator.uniform(np.log(self.scale[0]), np.log(self.scale[1]))))
+        factor = enlarged * float(np.exp(generator.uniform(np.log(self.scale[0]), np.log(self.scale[1]))))
         # The crop lies inside an enlarged image that is larger, and a smaller one lies inside the crop.
         slack = [factor * side - target for side, target in zip(shape, self.crop, strict=True)]
         ranges = [(min(0.0, s), max(0.0, s)) for s in slack]
