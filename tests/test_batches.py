@@ -53,6 +53,13 @@ def test_a_fit_that_goes_on_gets_the_batches_that_it_would_have_got(place: Path,
     assert same(batches(config)[4:], batches(config, step=4))
 
 
+def test_each_entry_has_its_own_scale(place: Path) -> None:
+    entries = [{"dataset": str(place / "a"), "scale": 0.5}, {"dataset": str(place / "b")}]
+    found = batches(made(place, entries, crop=[64, 64]))  # of images of 48x64
+    shares = torch.cat([batch.inside.float().mean((1, 2)) for batch in found])
+    assert sorted({round(share, 1) for share in shares.tolist()}) == [0.2, 0.8]
+
+
 def test_workers_and_the_main_process_read_the_same(place: Path) -> None:
     settings = {"centroids": 0.9, "crop_order": "coarse2fine", "crop": [64, 64], "crop_factors": [0.5, 1]}
     assert same(batches(made(place, **settings)), batches(made(place, **settings, workers=2)))

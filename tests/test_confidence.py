@@ -112,13 +112,13 @@ def test_a_class_keeps_what_is_above_its_mean_over_all_frames() -> None:
         (np.array([[0, 1, VOID]], np.uint8), np.array([[33, 8, 60000]], np.uint16)),
     ]
     sums = [class_sums(*frame) for frame in frames]
-    assert sums == [{0: (2, 30), 1: (1, 7)}, {0: (1, 33), 1: (1, 8)}]
+    assert sums == [{0: (2, 30, 0), 1: (1, 7, 0)}, {0: (1, 33, 0), 1: (1, 8, 0)}]
     thresholds = Thresholds(sums)  # 21 for class 0, 7.5 for class 1
     kept = [thresholds.filtered(*frame).tolist() for frame in frames]
     assert kept == [[[VOID, VOID, VOID]], [[0, 1, VOID]]]
     assert thresholds.rows(SOURCE, [1, 1, 0, 0]) == (
-        ClassConfidence("road", 21 / ONE, 3, 1),
-        ClassConfidence("car", 7.5 / ONE, 2, 1),
+        ClassConfidence("road", 21 / ONE, 3, 1, 0),
+        ClassConfidence("car", 7.5 / ONE, 2, 1, 0),
     )
 
 
@@ -136,6 +136,20 @@ def test_full_confidence_is_kept_even_where_it_is_the_mean() -> None:
     ]
 
 
+def test_pixels_that_labels_force_do_not_lift_the_level() -> None:
+    classes = np.array([[0, 0, 0, 0, 1]], np.uint8)
+    confidence = np.array([[ONE, ONE, 10, 30, ONE]], np.uint16)
+    by_labels = np.array([[True, True, False, False, True]])
+    sums = class_sums(classes, confidence, by_labels)
+    assert sums == {0: (2, 40, 2), 1: (0, 0, 1)}
+    thresholds = Thresholds([sums, sums])
+    assert thresholds.filtered(classes, confidence).tolist() == [[0, 0, VOID, 0, 1]]
+    assert thresholds.rows(SOURCE, [6, 2, 0, 0]) == (
+        ClassConfidence("road", 20 / ONE, 4, 2, 4),
+        ClassConfidence("car", 1.0, 0, 0, 2),
+    )
+
+
 def test_sums_of_large_frames_are_exact() -> None:
     classes = np.zeros((3000, 3000), np.uint8)
-    assert class_sums(classes, np.full(classes.shape, ONE, np.uint16)) == {0: (9_000_000, 9_000_000 * ONE)}
+    assert class_sums(classes, np.full(classes.shape, ONE, np.uint16)) == {0: (9_000_000, 9_000_000 * ONE, 0)}

@@ -70,6 +70,7 @@ def test_overrides_change_single_values(tmp_path) -> None:
         (["data.0.per_batch=3"], "per_batch adds up to 3, fit.batch_size is 8: make them equal"),
         (["data.0.per_batch=8", "fit.centroids=0.5"], "per_batch goes with neither"),
         (["data.0.per_batch=8", "data.0.weight=2"], "neither weight nor until has an effect"),
+        (["data.0.scale=0"], "data.0.scale: .*greater than or equal to 0.01"),
         (['data=[{dataset="a", per_batch=8}, {dataset="b"}]'], "per_batch is for all entries or for none"),
     ],
 )

@@ -12,7 +12,7 @@ from pictures import FOREIGN, write_dataset
 from small_fits import config, same, weights
 from torch import Tensor
 
-from lsu.runtime import InputError, ModelSpec
+from lsu.runtime import Dataset, InputError, ModelSpec
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.distillation import channel_wise, soft_cross_entropy, transfer
@@ -22,6 +22,8 @@ from lsu.training.guide import Guide
 from lsu.training.learner import Learner
 from lsu.training.losses import cross_entropy
 from lsu.training.objective import Objective, inverse_frequency
+from lsu.training.teachers import open_guide
+from lsu.training.torch_engine import TorchEngine
 
 FABRIC = SimpleNamespace(to_device=lambda value: value, world_size=1)
 
@@ -80,7 +82,7 @@ def objective(losses: list[dict[str, object]], guide: Guide, labels: float, **mo
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     inside = torch.ones(2, 16, 24, dtype=torch.bool)
-    inside[1, :, 8:] = False
+    inside[1, :, 9:] = False  # the third column's cells have their middles outside
     labels = torch.randint(0, 3, (2, 16, 24), generator=generator).masked_fill(~inside, 255)
     return Batch(torch.zeros(2, 16, 24, 3, dtype=torch.uint8), labels, inside)
 
@@ -195,21 +197,103 @@ def test_a_student_takes_its_teachers_answers_from_images_without_labels(
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_images_without_labels_and_labelled_ones_mix(data, teacher, unlabelled, tmp_path) -> None:
-    plain = config(data, tmp_path / "run", steps=2)
-    entries = [{"dataset": str(data)}, {"dataset": str(unlabelled)}]
+def test_images_without_labels_and_labelled_ones_mix(
+    data, teacher, unlabelled, tmp_path, monkeypatch
+) -> None:
+    plain = config(data, tmp_path / "run", steps=2, batch_size=4)
+    entries = [{"dataset": str(data), "per_batch": 2}, {"dataset": str(unlabelled), "per_batch": 2}]
+    learn, seen = Learner.learn, []
+    monkeypatch.setattr(Learner, "learn", lambda self, batch: (seen.append(batch), learn(self, batch))[1])
     fit(taught(plain, [teacher], [{"name": "dist"}], data=entries))
+    monkeypatch.undo()
+    for batch in seen:
+        assert (batch.labels[:2] != 255).float().mean() > 0.3
+        assert (batch.labels[2:] == 255).all()
+        assert batch.inside[2:].float().mean() > 0.3
     with pytest.raises(InputError, match="has no labels to learn from"):
         fit(Config.from_dict({**plain.model_dump(), "data": entries, "output": str(tmp_path / "x")}, "t"))
 
 
-def test_a_distilled_fit_that_was_killed_goes_on_the_same(data, teacher, tmp_path, monkeypatch) -> None:
-    plain = config(data, tmp_path / "whole", blur=1.5, mix="classmix")
+def test_without_any_label_settings_of_labels_are_refused(data, teacher, unlabelled, tmp_path) -> None:
+    plain = config(data, tmp_path / "run", steps=1)
+    entry = [{"dataset": str(unlabelled)}]
+    for labels in (0, 1):
+        for setting, words in (
+            ({"class_balance": 0.5}, "class_balance has no"),
+            ({"mix": "classmix"}, "try cutmix"),
+        ):
+            with pytest.raises(InputError, match=words):
+                fit(taught(plain, [teacher], ["cwd"], data=entry, labels=labels, fit=setting))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_validation_must_speak_the_teachers_label_space(data, teacher, unlabelled, tmp_path) -> None:
+    other = write_dataset(tmp_path / "other", frames=2, size=(48, 64)).parent
+    (other / "foreign.toml").write_text(FOREIGN.to_toml().replace('"above"', '"other"'))
+    plain = config(data, tmp_path / "run", steps=1)
+    entry = [{"dataset": str(unlabelled)}]
+    with pytest.raises(InputError, match="label spaces differ: distillation.teachers speaks"):
+        fit(taught(plain, [teacher], ["cwd"], data=entry, labels=0, validation={"dataset": str(other)}))
+
+
+def test_what_teachers_answer_is_counted_over_all_images(data) -> None:
+    split = Dataset.load(data).split("train")
+    best = np.zeros((3, 12, 16))
+    best[1, :, :4] = 1
+    best[2, 6:, 4:] = 2
+    best[0, :6, 4:] = 3
+    found = Guide([Fixed(best)], ["t"]).cells_per_class([split, split])
+    assert found.tolist() == [12 * 72, 12 * 48, 12 * 72]
+
+
+def test_a_mixed_batch_is_what_is_learned(data, tmp_path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("lsu.training.learner.mixed", lambda batch, kind: (seen.append(kind), batch)[1])
+    fit(config(data, tmp_path / "run", steps=2, mix="cutmix"))
+    assert seen == ["cutmix", "cutmix"]
+
+
+def test_a_teacher_sees_crops_as_they_are_whatever_it_does_with_images(data, teacher) -> None:
+    resizing = Checkpoint.load(teacher)
+    network = resizing.config.network.model_copy(update={"input_size": (96, 256)})
+    path = data / "resizing.safetensors"
+    replace(resizing, config=resizing.config.model_copy(update={"network": network})).save(path)
+    plain = config(data, data)
+    asked = taught(plain, [path], ["cwd"])
+    crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    found = open_guide(asked.distillation, plain.fit).scores(crop, (8, 8))
+    engine = TorchEngine.from_checkpoint(Checkpoint.load(teacher))
+    assert np.allclose(found, engine.infer(crop), atol=1e-4)
+
+
+def test_a_teacher_of_another_size_is_refused_before_anything_is_written(data, tmp_path, monkeypatch) -> None:
+    made = Fixed(scores())
+    made.spec = ModelSpec(FOREIGN, fit="exact", size=(64, 64))
+    monkeypatch.setattr("lsu.training.teachers.teacher_engine", lambda *_, **__: made)
+    with pytest.raises(InputError, match=r"teacher t does not take crops of \[32, 32\]: image is 32x32"):
+        fit(taught(config(data, tmp_path / "run"), [Path("t")], ["cwd"]))
+    assert made.closed
+    assert not (tmp_path / "run").exists()
+
+
+def test_probabilities_of_nothing_but_void_do_not_poison_the_loss() -> None:
+    nothing = Fixed(
+        np.stack([np.zeros((4, 6))] * 3 + [np.ones((4, 6))]), void_channel=3, scores="probabilities"
+    )
+    guide = Guide([nothing], ["t"])
+    assert guide.scores(np.zeros((1, 16, 24, 3), np.uint8), (4, 6)).isfinite().all()
+
+
+def test_a_distilled_fit_that_was_killed_goes_on_the_same(
+    data, teacher, unlabelled, tmp_path, monkeypatch
+) -> None:
+    plain = config(data, tmp_path / "whole", blur=1.5, mix="classmix", ema=0.9, workers=1, batch_size=3)
+    entries = [{"dataset": str(data), "per_batch": 2}, {"dataset": str(unlabelled), "per_batch": 1}]
     losses = [{"name": "tk-smp-wce"}, {"name": "dist"}]
-    whole = taught(plain, [teacher, teacher], losses, data=[{"dataset": str(data), "per_batch": 2}])
+    whole = taught(plain, [teacher, teacher], losses, data=entries, start=str(teacher))
     fit(whole)
     cut = whole.model_copy(update={"output": str(tmp_path / "cut")})
-    learn = Learner.learn
+    learn = Learner.learn  # of two entries, with an average, workers and a start
 
     def mortal(self, batch):
         if self.step == 8:
@@ -247,7 +331,7 @@ def test_teachers_of_another_label_space_are_refused(data, teacher, tmp_path) ->
 
 def test_the_teachers_are_closed_at_the_end_and_after_a_fault(data, teacher, tmp_path, monkeypatch) -> None:
     made = Fixed(scores())
-    monkeypatch.setattr("lsu.training.teachers.teacher_engine", lambda *_: made)
+    monkeypatch.setattr("lsu.training.teachers.teacher_engine", lambda *_, **__: made)
     asked = taught(config(data, tmp_path / "run", steps=1), [teacher], [{"name": "cwd"}])
     fit(asked)
     assert made.closed
@@ -263,10 +347,9 @@ def test_the_teachers_are_closed_at_the_end_and_after_a_fault(data, teacher, tmp
     [
         ({"losses": []}, "distillation.losses: "),
         ({"losses": [{"name": "kd"}]}, "distillation.losses.0.name: "),
+        ({"losses": ["kd"]}, "distillation.losses.0.name: "),
         ({"losses": [{"name": "tk-l", "temperature": 2}]}, "temperature: tk-l has none"),
         ({"losses": [{"name": "cwd", "class_weights": "median"}]}, "class_weights: cwd has none"),
-        ({"fit": {"class_balance": 0.5}, "labels": 0}, "fit.class_balance has no effect"),
-        ({"fit": {"mix": "classmix"}, "labels": 0}, "classmix needs labels"),
         ({"network": {"architecture": "mask2former"}}, "mask2former can be a teacher, not a student"),
         ({"data": [{"dataset": "d", "relation": "r"}], "labels": 0}, "data: relation has no effect"),
     ],

@@ -85,3 +85,10 @@ def test_the_papers_preset_has_the_published_rates(tmp_path) -> None:
     assert (fit.weight_decay, fit.clip_norm, fit.class_balance, fit.label_smoothing) == (0.05, 1.0, 0, 0)
     assert fit.steps == 100 * (2975 // fit.batch_size)
     assert fit.warmup_steps == 2975 // fit.batch_size
+
+
+@pytest.mark.parametrize("preset", ["small", "backhaus2025"])
+def test_a_network_without_choices_goes_with_a_preset(tmp_path, preset) -> None:
+    text = f'preset = "{preset}"\noutput = "o"\ndata = [{{dataset = "d"}}]\nnetwork.architecture = "t-net"\n'
+    (tmp_path / "fit.toml").write_text(text)
+    assert Config.load(tmp_path / "fit.toml").network.architecture == "t-net"

@@ -31,22 +31,28 @@ def pixels(folder: Path, part: str) -> np.ndarray:
 
 
 def test_labels_are_the_candidates_above_the_mean_of_their_class(tmp_path) -> None:
-    out = tmp_path / "out"
-    summary = relabel(Network(BrightnessEngine()), request(tmp_path, **RELATIVE), out)
+    out, asked = tmp_path / "out", request(tmp_path, **RELATIVE)
+    summary = relabel(Network(BrightnessEngine()), asked, out)
     candidates, confidence, labels = (pixels(out, p) for p in ("candidates", "confidence", "labels"))
     assert confidence.dtype == np.uint16
     expected = np.full_like(candidates, VOID)
     rows = {row.name: row for row in summary.confidence}
+    foreign = np.stack([asked.split.read_labels(frame) for frame in asked.split.frames])
+    single = np.array([len(row) == 1 for row in RELATION.allowed] + [False] * 253)
+    single[VOID] = len(RELATION.void_allowed) == 1
     for k, name in enumerate(SOURCE.names):
         of_class = candidates == k
-        mean = confidence[of_class].mean()
-        kept = of_class & ((confidence > mean) | (confidence == 65535))
+        forced = of_class & single[foreign]
+        chosen = of_class & ~forced
+        mean = confidence[chosen].mean() if chosen.any() else 65535
+        kept = forced | (chosen & ((confidence > mean) | (confidence == 65535)))
         expected[kept] = k
         assert abs(rows[name].threshold - mean / 65535) < 1e-9
-        assert (rows[name].pixels, rows[name].kept) == (of_class.sum(), kept.sum())
+        assert (rows[name].pixels, rows[name].forced) == (chosen.sum(), forced.sum())
+        assert rows[name].kept == (kept & chosen).sum()
     assert np.array_equal(labels, expected)
     assert 0.2 < (labels != VOID).mean() < 0.9
-    assert rows["road"].kept == rows["road"].pixels  # ground allows it alone
+    assert rows["road"].forced > 0  # ground allows it alone
     assert rows["car"].kept < rows["car"].pixels
 
 
@@ -91,19 +97,42 @@ def test_answers_of_the_void_channel_are_no_class(tmp_path) -> None:
     assert (labels[candidates == VOID] == VOID).all()
     assert (candidates == VOID).any()
     assert [row.name for row in summary.confidence] == ["road", "car"]
-    assert sum(row.pixels for row in summary.confidence) == (candidates != VOID).sum()
+    assert sum(row.pixels + row.forced for row in summary.confidence) == (candidates != VOID).sum()
 
 
 def test_the_summary_is_written_and_the_result_is_a_data_set(tmp_path) -> None:
     summary = relabel(Network(BrightnessEngine()), request(tmp_path, **RELATIVE), tmp_path / "out")
     document = json.loads((tmp_path / "out/summary.json").read_text())
     assert document == summary.to_dict()
-    assert [*document["confidence"][0]] == ["class", "threshold", "pixels", "kept"]
+    assert [*document["confidence"][0]] == ["class", "threshold", "pixels", "kept", "forced"]
     split = Dataset.load(tmp_path / "out").split("train")
     assert np.array_equal(split.read(split.frames[0]).labels, pixels(tmp_path / "out", "labels")[0])
     assert (
         "confidence" not in relabel(Network(BrightnessEngine()), request(tmp_path), tmp_path / "o").to_dict()
     )
+
+
+def test_labels_of_two_levels_are_never_a_data_set(tmp_path, monkeypatch) -> None:
+    asked, out = request(tmp_path, **RELATIVE), tmp_path / "out"
+    image = asked.split.frames[0].image
+    good = image.read_bytes()
+    image.write_bytes(good[:50])
+    relabel(Network(BrightnessEngine()), asked, out, workers=1)
+    assert (out / "dataset.toml").exists()
+    image.write_bytes(good)
+    write = Output.write
+
+    def mortal(self, frame, png, part="labels"):
+        if part == "labels":
+            raise KeyError
+        return write(self, frame, png, part)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyError):
+        patch.setattr(Output, "write", mortal)
+        relabel(Network(BrightnessEngine()), asked, out, workers=1)
+    assert not (out / "dataset.toml").exists()
+    relabel(Network(BrightnessEngine()), asked, out, workers=1)
+    assert len(Dataset.load(out).split("train").frames) == len(asked.split.frames)
 
 
 @pytest.mark.parametrize("stop", [("add", 2), ("write", 3), ("write", 8), ("write", 12), ("make_dataset", 0)])

@@ -18,6 +18,9 @@ from lsu.training.config import Config
 from lsu.training.fit import FINISHED, fit
 from lsu.training.learner import Learner
 from lsu.training.network_config import MemberConfig, NetworkConfig
+from lsu.training.rounds import run_rounds
+from lsu.training.rounds_config import RoundsConfig
+from lsu.training.rounds_plan import Plan
 from lsu.training.s_net import SNet
 
 DARK = NetworkConfig(mean=(0.1, 0.2, 0.3), std=(0.5, 0.4, 0.3))
@@ -118,6 +121,34 @@ def test_a_checkpoint_needs_its_members_no_more(data, members, tmp_path) -> None
     assert checkpoint.config.network.members[1].network.architecture == "fpn"
 
 
+def test_a_start_gives_the_fusion_and_the_configuration_the_members(data, members, tmp_path) -> None:
+    first = fit(joined(data, members[:1] * 2, tmp_path / "first", steps=1)).checkpoint
+    other = fit(config(data, tmp_path / "other", steps=1, seed=7)).checkpoint
+    table = joined(data, [members[0], other], tmp_path / "second", steps=1).model_dump()
+    second = fit(Config.from_dict({**table, "start": str(first)}, "test")).checkpoint
+    ours, member = weights(second), weights(other)
+    assert all(torch.equal(ours[f"members.1.{name}"], value) for name, value in member.items())
+
+
+def test_rounds_take_it(data, members, tmp_path) -> None:
+    (tmp_path / "identity.toml").write_text(
+        f'name = "identity"\nsource = "{data}/foreign.toml"\nforeign = "{data}/foreign.toml"\n[allow]\n'
+        'ground = ["ground"]\nobject = ["object"]\nabove = ["above"]\n'
+    )
+    table = joined(data, members, tmp_path / "x", steps=1).model_dump(exclude_none=True)
+    rounds = {
+        "output": str(tmp_path / "rounds"),
+        "teacher": str(members[0]),
+        "network": table["network"],
+        "fit": table["fit"],
+        "source": [{"dataset": str(data)}],
+        "foreign": [{"dataset": str(data), "relation": str(tmp_path / "identity.toml")}],
+    }
+    run_rounds(Plan.of(RoundsConfig.from_dict(rounds, "test")))
+    made = Checkpoint.load(tmp_path / "rounds/round-1/student" / FINISHED)
+    assert made.config.network.architecture == "s-net"
+
+
 def test_a_fit_of_it_that_was_cut_goes_on_the_same(data, members, tmp_path, monkeypatch) -> None:
     fit(joined(data, members, tmp_path / "whole"))
     learn = Learner.learn
@@ -127,10 +158,15 @@ def test_a_fit_of_it_that_was_cut_goes_on_the_same(data, members, tmp_path, monk
             raise KeyError
         return learn(self, batch)
 
+    copies = [tmp_path / "a", tmp_path / "b"]
+    for copy, member in zip(copies, members, strict=True):
+        copy.write_bytes(member.read_bytes())
     with monkeypatch.context() as patch, pytest.raises(KeyError):
         patch.setattr(Learner, "learn", mortal)
-        fit(joined(data, members, tmp_path / "cut"))
-    fit(joined(data, members, tmp_path / "cut"), resume=True)
+        fit(joined(data, copies, tmp_path / "cut"))
+    for copy in copies:
+        copy.unlink()
+    fit(joined(data, copies, tmp_path / "cut"), resume=True)
     assert same(weights(tmp_path / "whole" / FINISHED), weights(tmp_path / "cut" / FINISHED))
 
 

@@ -112,7 +112,7 @@ def pickled(path: Path) -> None:
         np.savez(path, **{**held, "scores": np.array([{}], object)})
 
 
-def claiming(shape: tuple[int, ...]) -> Callable[[Path], None]:
+def claiming(shape: tuple[int, ...], data: bytes | None = None) -> Callable[[Path], None]:
     """A small array whose header claims another shape."""
 
     def change(path: Path) -> None:
@@ -124,7 +124,7 @@ def claiming(shape: tuple[int, ...]) -> Callable[[Path], None]:
                 if name == "scores":
                     header = {"descr": "<f2", "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(buffer, header)
-                    buffer.write(array.tobytes())
+                    buffer.write(array.tobytes() if data is None else data)
                 else:
                     np.save(buffer, array)
                 archive.writestr(f"{name}.npy", buffer.getvalue())
@@ -151,11 +151,12 @@ DAMAGE = [
     (rewritten(scores=NAN[0, :4]), r"scores have shape \[4, 10\]; \[4, h, w\] is needed"),
     (rewritten(scores=NAN[:, :0]), r"scores have shape \[4, 0, 10\]; \[4, h, w\] is needed"),
     (claiming((4, 1 << 40, 1 << 20)), "scores .* needs 9,223,372,036,854,775,808 bytes, it has 480"),
+    (claiming((0, 1 << 40, 1 << 40), data=b""), "scores has shape .*1099511627776.* beyond its bytes"),
     (claiming((4, 6, 9)), r"scores \[4, 6, 9\] needs 432 bytes, it has 480"),
     (rewritten(canvas=np.array(SIZE)), r"canvas is int64 \[2\]; int32 in C order is needed"),
     (rewritten(canvas=np.zeros(3, np.int32)), r"canvas has shape \[3\]; \(H, W\) is needed"),
     (rewritten(canvas=np.array([24, 39], np.int32)), "the canvas is 39x24 for an image of 40x24"),
-    (rewritten(canvas=np.array([1 << 24, 1 << 24], np.int32)), "a side at most 8388608"),
+    (rewritten(canvas=np.array([1 << 24, 1 << 24], np.int32)), "and be at most 4136x4120"),
     (rewritten(size=np.array([40, 24], np.int32)), "the scores are of an image of 24x40; it is 40x24"),
     (rewritten(label_space=np.array(FOREIGN.identity)), "the scores speak label space"),
     (rewritten(label_space=np.array("road")), "label_space is <U4 .*; a text of 16 characters"),

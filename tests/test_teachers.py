@@ -143,6 +143,7 @@ def test_an_ensemble_tells_its_members_and_asks_each(tmp_path) -> None:
         ),
         ([Given(random_values(5, 6, 10))], None, "of teacher 1 and teacher 2 only one has a void channel"),
         ([], (1, 2), "2 shares for 1 teachers: give one to each"),
+        ([], (1e308,), "shares are 1e\\+308; numbers above 0 are needed"),
         ([Given(random_values(4, 6, 10))], (1, 0), "shares are 1, 0; numbers above 0 are needed"),
         ([Given(random_values(4, 6, 10))], (1, float("nan")), "numbers above 0 are needed"),
     ],

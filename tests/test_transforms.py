@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from lsu.runtime import VOID, Sample
+from lsu.training.config import FitConfig
+from lsu.training.crop_plan import CropPlan
 from lsu.training.transforms import Augmentation
 
 STILL = Augmentation(crop=(32, 32), scale=(1.0, 1.0), colour_jitter=0.0, fill=(1, 2, 3))
@@ -64,6 +66,22 @@ def test_white_balance_changes_the_ratio_of_the_channels() -> None:
     assert all(60 <= value <= 140 for colour in colours for value in colour)
     assert any(max(c) - min(c) > 20 for c in colours)
     assert STILL.apply(grey, np.random.default_rng(0)).image[9, 9].tolist() == [100, 100, 100]
+
+
+def test_an_entrys_factor_enlarges_beside_the_drawn_one() -> None:
+    sample = coordinates((64, 64))
+    for seed in range(5):
+        result = STILL.apply(sample, np.random.default_rng(seed), enlarged=2.0)
+        steps = np.abs(np.diff(result.image[4:-4, 4:-4, 0].astype(float), axis=0))
+        assert steps.mean() == pytest.approx(0.5, abs=0.05)
+        half = STILL.apply(sample, np.random.default_rng(seed), enlarged=0.25)
+        assert (half.labels != VOID).mean() == pytest.approx(0.25, abs=0.04)
+
+
+def test_the_settings_of_a_fit_reach_its_augmentation() -> None:
+    settings = FitConfig(blur=1.5, white_balance=0.1, colour_jitter=0.2)
+    made = Augmentation.from_config(settings, CropPlan.from_config(settings).stages[0], (0.5, 0.5, 0.5))
+    assert (made.blur, made.white_balance, made.colour_jitter) == (1.5, 0.1, 0.2)
 
 
 def test_every_other_crop_is_blurred_and_its_labels_are_not() -> None:

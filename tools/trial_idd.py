@@ -1,9 +1,10 @@
 """A real pair of data sets: CamVid drives as the source, IDD-Lite (India) as the foreign set.
 
 The teacher learns one CamVid drive; IDD-Lite comes in through the shipped relation idd_lite-to-camvid11,
-weighted so that half of all samples are foreign, and enlarged by 1.5 to the size of CamVid's images; what is
-scored are the two CamVid drives that nobody has seen. There is no truth of IDD-Lite in CamVid's classes, so no upper bound either. Per seed, with equal steps
-and pixels: teacher, and students on free, constrained, NLL+ and mixed labels (see trial_unification.py).
+weighted so that half of all samples are foreign, and enlarged by 1.5 to the size of CamVid's images. What is
+scored are the two CamVid drives that nobody has seen. There is no truth of IDD-Lite in CamVid's classes, so
+no upper bound either. Per seed, with equal steps and pixels: teacher, and students on free, constrained, NLL+
+and mixed labels (see trial_unification.py).
 
 Example: python tools/trial_idd.py --data $LSU_DATA --jobs 2
 """

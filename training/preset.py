@@ -14,7 +14,7 @@ from lsu.runtime.files import read_toml
 
 WHOLE_NETWORKS = ("ddrnet-23-slim", "t-net", "s-net")
 """Architectures that are one network without choices: a preset's encoder is none of theirs."""
-CHOICES = ("encoder", "decoder_channels", "pretrained")
+CHOICES = ("encoder", "decoder_channels", "pretrained", "no_object_weight")
 
 _FOLDER = Path(__file__).parent / "presets"
 

@@ -3,8 +3,9 @@
 CoRTe (Cuttano et al. 2023, arXiv 2402.13122): RC = p(1) - p(2), the difference of a pixel's two best
 probabilities; tau_c = the mean RC over all pixels answered c; a pixel is kept where RC > tau_c, and is void
 elsewhere. Ours: the probabilities are those of the classes that the pixel's label allows, renormalised; one
-allowed class has RC = 1; and RC = 1 is always kept, else a class that labels decide alone would vanish. RC is
-rounded to 16 bits before anything is summed, so that all sums are exact.
+allowed class has RC = 1, which is always kept; and the mean is over the pixels whose label leaves a choice,
+else those that labels decide alone would lift the level above all that the teacher decides. RC is rounded to
+16 bits before anything is summed, so that all sums are exact.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,8 @@ from lsu.runtime.segmenter import Scores
 ONE = 65535
 """RC = 1 in 16 bits."""
 
-ClassSums = Mapping[int, tuple[int, int]]
-"""Class -> pixels answered so, and the sum of their 16-bit RC."""
+ClassSums = Mapping[int, tuple[int, int, int]]
+"""Class -> pixels that the teacher decided so, the sum of their 16-bit RC, and pixels that labels forced."""
 
 
 def relative_confidence(
@@ -62,8 +63,17 @@ def relative_confidence(
         total += share
     with np.errstate(invalid="ignore", divide="ignore"):
         result = np.nan_to_num((first - second) / total, nan=0.0, posinf=0.0, neginf=0.0)
-    result = np.where((allowed.sum(axis=1) == 1)[rows], np.float32(1), np.clip(result, 0, 1))
+    result = np.where(forced(labels, size, table, len(allowed[0])), np.float32(1), np.clip(result, 0, 1))
     return np.asarray(result, np.float32)
+
+
+def forced(
+    labels: npt.NDArray[np.uint8] | None, size: Size, table: npt.NDArray[np.uint64] | None, channels: int
+) -> npt.NDArray[np.bool_]:
+    """Where the label allows one channel alone, bool [H,W]; arguments as of `relative_confidence`."""
+    single = _allowed(channels, table).sum(axis=1) == 1
+    result: npt.NDArray[np.bool_] = single[np.zeros(size, np.uint8) if labels is None else labels]
+    return result
 
 
 def sixteen_bits(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
@@ -71,11 +81,26 @@ def sixteen_bits(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     return np.rint(confidence.astype(np.float64) * ONE).astype(np.uint16)
 
 
-def class_sums(classes: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint16]) -> ClassSums:
-    """The sums over one frame's classes uint8 [H,W] and 16-bit RC [H,W]; void is left out."""
+def class_sums(
+    classes: npt.NDArray[np.uint8],
+    confidence: npt.NDArray[np.uint16],
+    by_labels: npt.NDArray[np.bool_] | None = None,
+) -> ClassSums:
+    """The sums over one frame; void is left out.
+
+    Args:
+        classes: uint8 [H,W].
+        confidence: 16-bit RC uint16 [H,W].
+        by_labels: where a label forced the class, bool [H,W]; nowhere if None.
+    """
     pixels = np.bincount(classes.ravel(), minlength=256)[:VOID]
-    sums = np.bincount(classes.ravel(), confidence.ravel(), minlength=256)  # float64, exact below 2^53
-    return {k: (int(pixels[k]), int(sums[k])) for k in np.flatnonzero(pixels).tolist()}
+    chosen = np.ones(classes.shape, bool) if by_labels is None else ~by_labels
+    decided = np.bincount(classes[chosen], minlength=256)[:VOID]
+    sums = np.bincount(classes[chosen], confidence[chosen], minlength=256)  # float64, exact below 2^53
+    return {
+        k: (int(decided[k]), int(sums[k]), int(pixels[k] - decided[k]))
+        for k in np.flatnonzero(pixels).tolist()
+    }
 
 
 @dataclass(frozen=True)
@@ -84,15 +109,17 @@ class ClassConfidence:
 
     Attributes:
         name: the class.
-        threshold: tau, the mean RC of its pixels, 0 to 1.
-        pixels: how many were answered so.
+        threshold: tau, the mean RC of the pixels that the teacher decided so, 0 to 1; 1 where there is none.
+        pixels: how many the teacher decided so.
         kept: how many of them are in the labels; the others are void there.
+        forced: how many labels decided so; all of them are in the labels.
     """
 
     name: str
     threshold: float
     pixels: int
     kept: int
+    forced: int
 
 
 class Thresholds:
@@ -103,14 +130,15 @@ class Thresholds:
     """
 
     def __init__(self, frames: Iterable[ClassSums]) -> None:
-        self._totals: dict[int, tuple[int, int]] = {}
+        totals = np.zeros((256, 3), object)  # Python's integers: exact
         for frame in frames:
-            for k, (pixels, summed) in frame.items():
-                before = self._totals.get(k, (0, 0))
-                self._totals[k] = (before[0] + pixels, before[1] + summed)
+            for k, sums in frame.items():
+                totals[k] += sums
+        self._totals = {k: tuple(totals[k]) for k in range(256) if any(totals[k])}
         self._level = np.full(256, ONE, np.uint16)
-        for k, (pixels, summed) in self._totals.items():
-            self._level[k] = summed // pixels  # a whole number is above the mean where it is above its floor
+        for k, (pixels, summed, _) in self._totals.items():
+            if pixels:  # a whole number is above the mean where it is above its floor
+                self._level[k] = summed // pixels
 
     def filtered(
         self, classes: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint16]
@@ -120,10 +148,16 @@ class Thresholds:
         return np.where(kept, classes, np.uint8(VOID))
 
     def rows(self, space: LabelSpace, kept: Sequence[int]) -> tuple[ClassConfidence, ...]:
-        """A row for each class that was answered; `kept` holds the pixels kept by class index."""
+        """A row for each class that was answered; `kept` holds the pixels in the labels by class index."""
         return tuple(
-            ClassConfidence(space.names[k], summed / pixels / ONE, pixels, kept[k])
-            for k, (pixels, summed) in sorted(self._totals.items())
+            ClassConfidence(
+                name=space.names[k],
+                threshold=summed / pixels / ONE if pixels else 1.0,
+                pixels=pixels,
+                kept=kept[k] - forced,
+                forced=forced,
+            )
+            for k, (pixels, summed, forced) in sorted(self._totals.items())
         )
 
 

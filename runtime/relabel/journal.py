@@ -29,7 +29,7 @@ class Entry:
         error: why the frame was skipped, empty where it was not.
         scores: checksum of the frame's kept scores, empty where they are not kept.
         confidence: SHA-256 of the written confidence, empty where there is none.
-        sums: class -> pixels answered so and the sum of their 16-bit confidence; see confidence.py.
+        sums: class -> what its confidence adds up to; see confidence.py.
     """
 
     key: str
@@ -38,7 +38,7 @@ class Entry:
     error: str = ""
     scores: str = ""
     confidence: str = ""
-    sums: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    sums: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 class Journal:
@@ -140,7 +140,7 @@ def _entry_from_dict(record: Mapping[str, Any]) -> Entry:
     counts = {int(label): tuple(row) for label, row in record.get("counts", {}).items()}
     if "error" not in record and "digest" not in record:
         raise KeyError("digest")
-    sums = {int(k): (int(pixels), int(total)) for k, (pixels, total) in record.get("sums", {}).items()}
+    sums = {int(k): (int(n), int(total), int(f)) for k, (n, total, f) in record.get("sums", {}).items()}
     return Entry(
         record["key"],
         record.get("digest", ""),

@@ -17,12 +17,12 @@ from lsu.runtime.head import Head, Labelling
 from lsu.runtime.image import png_from_pixels
 from lsu.runtime.segmenter import Scores
 
-from .confidence import class_sums, relative_confidence, sixteen_bits
+from .confidence import class_sums, forced, relative_confidence, sixteen_bits
 from .journal import Entry
 from .output import CANDIDATES, CONFIDENCE, SCORES, Output
 from .request import Request
 from .score_grid import probabilities_of
-from .score_writer import ScoreWriter
+from .score_writer import ScoreWriter, kept_kind, kept_values
 from .teachers import Teacher
 
 
@@ -87,8 +87,9 @@ class Labeller:
         kept = ""
         if self._writer is not None:
             try:
+                values = kept_values(scores.values, self._teacher.kind)
                 kept = self._writer.write(
-                    self._request.split.name, frame.key, scores.values, size, canvas=scores.canvas
+                    self._request.split.name, frame.key, values, size, canvas=scores.canvas
                 )
             except InputError as error:
                 return Entry(frame.key, "", {}, str(error))
@@ -104,13 +105,14 @@ class Labeller:
         labelling = self._answer(labels, probabilities)
         size = (labels.shape[0], labels.shape[1])
         confidence = sixteen_bits(relative_confidence(probabilities, size, labels=labels, table=self._table))
+        by_labels = forced(labels, size, self._table, len(probabilities.values))
         return Entry(
             frame.key,
             self._output.write(frame, png_from_pixels(labelling.classes), CANDIDATES),
             _counts_of(labelling),
             scores=kept,
             confidence=self._output.write(frame, png_from_pixels(confidence), CONFIDENCE),
-            sums=class_sums(labelling.classes, confidence),
+            sums=class_sums(labelling.classes, confidence, by_labels),
         )
 
     def _answer(self, labels: npt.NDArray[np.uint8], scores: Scores) -> Labelling:
@@ -130,7 +132,8 @@ class Labeller:
 
 def _writer(teacher: Teacher, output: Output) -> ScoreWriter:
     void = teacher.void_channel is not None
-    return ScoreWriter(output.folder / SCORES, teacher.label_space, kind=teacher.kind, void_channel=void)
+    kind = kept_kind(teacher.kind)
+    return ScoreWriter(output.folder / SCORES, teacher.label_space, kind=kind, void_channel=void)
 
 
 def _counts_of(labelling: Labelling) -> dict[int, tuple[int, int, int, int]]:

@@ -93,6 +93,11 @@ class Output:
             done(1)
         return [self._journal.done[frame.key] for frame in self._split.frames]
 
+    def withdraw(self) -> None:
+        """Make the folder no data set until its labels are written anew."""
+        for name in ("dataset.toml", SUMMARY):
+            (self.folder / name).unlink(missing_ok=True)
+
     def make_dataset(self, name: str, space: LabelSpace, entries: Sequence[Entry]) -> None:
         """Make the folder a data set: the original images by their absolute glob, and the written labels.
 

@@ -50,6 +50,8 @@ def relabel(
         entries = output.finish(Labeller(teacher, request, output, workers).run(left), on_frame)
         levels = None
         if request.confidence is not None:
+            if left:  # other levels: labels of both must not stand together
+                output.withdraw()
             levels = write_confident_labels(output, split, entries, space, workers=workers)
         output.make_dataset(f"{split.dataset}-relabelled", space, entries)
         return output.summarise(entries, request.applied, levels)

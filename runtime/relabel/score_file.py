@@ -28,6 +28,9 @@ from lsu.runtime.segmenter import Scores
 MOST_BYTES = 1 << 31
 """Of a file: 2 GiB, the scores of 19 classes on a grid of 7,500 x 7,500."""
 
+_MOST_PADDING = 4096
+"""By how many pixels a side of a canvas may be longer than the image's, or four times as long."""
+
 _LARGEST = float(np.finfo(np.float16).max)
 _ARRAYS = {"scores": "<f2", "canvas": "<i4", "size": "<i4", "label_space": "<U16"}
 _NAMES = {"<f2": "float16", "<f4": "float32", "<f8": "float64", "<i4": "int32", "<i8": "int64"}
@@ -114,6 +117,8 @@ def checksum_of(file: Path | io.BytesIO) -> str:
         InputError: no such file, or its directory is damaged.
     """
     try:
+        if isinstance(file, Path) and file.stat().st_size > MOST_BYTES:
+            raise InputError(f"{file}: more than {MOST_BYTES:,} bytes")
         with zipfile.ZipFile(file) as archive:
             members = sorted((i.filename, i.CRC, i.file_size) for i in archive.infolist())
     except _UNREADABLE as error:
@@ -154,6 +159,8 @@ def _array(data: bytes, name: str, path: Path) -> npt.NDArray[np.generic]:
             f"{path}: {name} {list(shape)} needs {math.prod(shape) * width:,} bytes, "
             f"it has {len(data) - header.end():,}"
         )
+    if any(side > len(data) for side in shape):  # beside a side of 0
+        raise InputError(f"{path}: {name} has shape {list(shape)}; such sides are beyond its bytes")
     return np.frombuffer(data, needed, offset=header.end()).reshape(shape)
 
 
@@ -164,9 +171,10 @@ def _pair(array: npt.NDArray[np.generic]) -> Size:
 
 def _fault_of_sides(canvas: Size, size: Size) -> str:
     """What is wrong with a canvas for an image of this (H, W), or ""."""
-    if all(0 < side <= whole <= MAX_SIDE for side, whole in zip(size, canvas, strict=True)):
+    limits = [min(MAX_SIDE, max(4 * side, side + _MOST_PADDING)) for side in size]
+    if all(0 < side <= whole <= most for side, whole, most in zip(size, canvas, limits, strict=True)):
         return ""
     return (
         f"the canvas is {canvas[1]}x{canvas[0]} for an image of {size[1]}x{size[0]}; "
-        f"it must cover the image, a side at most {MAX_SIDE}"
+        f"it must cover the image, and be at most {limits[1]}x{limits[0]}"
     )

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,9 @@ from lsu.runtime.segmenter import Scores
 from .score_file import checksum_of, read_scores
 
 TABLE, SPACE, FORMAT = "scores.json", "label_space.toml", 1
-_KINDS = ("logits", "probabilities")
+StoredKind = Literal["logits", "probabilities", "log-probabilities"]
+"""Half precision holds no probability below 6e-8; their logarithms are for those who constrain them."""
+_KINDS = ("logits", "probabilities", "log-probabilities")
 _MOST_OF_TABLE = 1 << 16
 _SLACK = 0.01
 """How far beyond 0 and 1 a probability may lie: rounding of whoever made it, not another kind."""
@@ -39,13 +41,13 @@ class ScoreStore:
     Attributes:
         folder: where it lies.
         label_space: of the channels.
-        kind: what the numbers are.
+        kind: what the numbers in the files are.
         void_channel: the channel that means void, always the last one, or None.
     """
 
     folder: Path
     label_space: LabelSpace
-    kind: ScoreKind
+    kind: StoredKind
     void_channel: int | None
 
     @property
@@ -76,7 +78,12 @@ class ScoreStore:
         if space.identity != identity:
             raise InputError(f"{path}: identity is {identity!r}; that of {name} is {space.identity!r}")
         void = len(space) if take(table, "void_channel", bool, where) else None
-        return cls(folder, space, cast(ScoreKind, one_of(table, "kind", _KINDS, where)), void)
+        return cls(folder, space, cast(StoredKind, one_of(table, "kind", _KINDS, where)), void)
+
+    @property
+    def read_kind(self) -> ScoreKind:
+        """What `read` gives."""
+        return "logits" if self.kind == "logits" else "probabilities"
 
     def path(self, split: str, key: str) -> Path:
         """The file of a frame, which need not be there.
@@ -93,7 +100,7 @@ class ScoreStore:
         return self.folder / split / f"{key}.npz"
 
     def read(self, split: str, key: str, size: Size) -> Scores:
-        """The scores of a frame whose image has this (H, W), float32 [C,h,w].
+        """The scores of a frame whose image has this (H, W), float32 [C,h,w], as `read_kind` says.
 
         Raises:
             InputError: its file is missing, damaged, or not of such an image.
@@ -101,6 +108,8 @@ class ScoreStore:
         path = self.path(split, key)
         scores = read_scores(path, size, channels=self.channels, identity=self.label_space.identity)
         self.check_range(scores.values, str(path))
+        if self.kind == "log-probabilities":
+            return Scores(np.exp(scores.values), scores.canvas)
         return scores
 
     def check_range(self, values: npt.NDArray[np.float32], where: str) -> None:
@@ -110,6 +119,8 @@ class ScoreStore:
             raise InputError(
                 f"{where}: probabilities are 0 to 1, these {low:.4g} to {high:.4g}: logits are another kind"
             )
+        if self.kind == "log-probabilities" and high > _SLACK:
+            raise InputError(f"{where}: logarithms of probabilities are at most 0, these reach {high:.4g}")
 
     def digest(self, split: str, keys: Iterable[str]) -> str:
         """What tells the scores of these frames from others: SHA-256 over the files' own checksums."""

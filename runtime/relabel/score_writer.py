@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,11 @@ import numpy.typing as npt
 from lsu.runtime.errors import InputError
 from lsu.runtime.files import left_by_a_kill, read_bytes, write_atomically
 from lsu.runtime.label_space import LabelSpace
-from lsu.runtime.model import ModelSpec, ScoreKind, Size
+from lsu.runtime.model import ScoreKind, Size
 from lsu.runtime.segmenter import Scores
 
 from .score_file import bytes_from_scores, checksum_of
-from .score_store import FORMAT, SPACE, TABLE, ScoreStore
+from .score_store import FORMAT, SPACE, TABLE, ScoreStore, StoredKind
 
 
 class ScoreWriter:
@@ -32,10 +33,11 @@ class ScoreWriter:
     """
 
     def __init__(
-        self, folder: Path, label_space: LabelSpace, *, kind: ScoreKind, void_channel: bool = False
+        self, folder: Path, label_space: LabelSpace, *, kind: StoredKind, void_channel: bool = False
     ) -> None:
         void = len(label_space) if void_channel else None
-        ModelSpec(label_space, scores=kind, void_channel=void)  # its checks
+        if kind not in get_args(StoredKind):
+            raise InputError(f"unknown kind of scores {kind!r}; known: {', '.join(get_args(StoredKind))}")
         self.store = ScoreStore(folder, label_space, kind, void)
         table = {
             "format": FORMAT,
@@ -85,6 +87,16 @@ class ScoreWriter:
         data = bytes_from_scores(scores, size, store.label_space.identity)
         write_atomically(store.path(split, key), data, durable=False)
         return checksum_of(io.BytesIO(data))
+
+
+def kept_kind(kind: ScoreKind) -> StoredKind:
+    """As what scores are kept: of probabilities the logarithms, in which small ones do not vanish."""
+    return "logits" if kind == "logits" else "log-probabilities"
+
+
+def kept_values(values: npt.NDArray[np.float32], kind: ScoreKind) -> npt.NDArray[np.float32]:
+    """Scores float32 [C,h,w] as `kept_kind` has them; a probability of 0 becomes 1e-38."""
+    return values if kind == "logits" else np.minimum(np.log(np.maximum(values, np.float32(1e-38))), 0)
 
 
 def _refuse_others(folder: Path, space: bytes) -> None:

@@ -101,7 +101,8 @@ class Summary:
                     "class": row.name,
                     "threshold": round(row.threshold, 6),
                     "pixels": row.pixels,
-                    "kept": round(row.kept / row.pixels, 6),
+                    "kept": round(row.kept / row.pixels, 6) if row.pixels else None,
+                    "forced": row.forced,
                 }
                 for row in self.confidence
             ]

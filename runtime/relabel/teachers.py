@@ -104,7 +104,7 @@ class StoredScores:
         store = self._store = ScoreStore.open(folder)
         self._split = split
         self.label_space, self.void_channel = store.label_space, store.void_channel
-        self.kind: ScoreKind = store.kind
+        self.kind: ScoreKind = store.read_kind
 
     def facts(self) -> dict[str, Any]:
         """A digest over the scores of all frames, and their label space."""
@@ -190,7 +190,7 @@ def normalised_shares(count: int, shares: Sequence[float] | None) -> tuple[float
         return (1 / count,) * count
     if len(shares) != count:
         raise InputError(f"{len(shares)} shares for {count} teachers: give one to each")
-    if not all(math.isfinite(share) and share > 0 for share in shares):
+    if not all(0 < share < 1e100 for share in shares):
         raise InputError(f"shares are {', '.join(f'{s:g}' for s in shares)}; numbers above 0 are needed")
     total = math.fsum(shares)
     return tuple(share / total for share in shares)

@@ -17,6 +17,8 @@ from .confidence import ClassConfidence, Thresholds
 from .journal import Entry
 from .output import CANDIDATES, CONFIDENCE, Output
 
+_AT_ONCE = 1024  # frames that wait in the pool
+
 _Number = TypeVar("_Number", np.uint8, np.uint16)
 
 
@@ -52,8 +54,9 @@ def write_confident_labels(
     pixels = np.zeros(256, np.int64)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for frame_pixels in pool.map(kept, good):
-                pixels += frame_pixels
+            for begin in range(0, len(good), _AT_ONCE):
+                for frame_pixels in pool.map(kept, good[begin : begin + _AT_ONCE]):
+                    pixels += frame_pixels
         finally:
             pool.shutdown(cancel_futures=True)
     return thresholds.rows(space, pixels.tolist())

@@ -71,6 +71,9 @@ def relabel(  # noqa: PLR0913 - a command's options
 
     [bold]Example:[/bold] lsu relabel teacher --data idd_lite --root idd_lite/ --split train
     --relation idd_lite-to-camvid11 --out idd_as_camvid --views flip
+
+    [bold]Example:[/bold] lsu relabel student --scores blackbox --shares 0.3,0.7 --data town --split train
+    --free --confidence relative --out town_labels
     """
     from lsu.runtime.bundles.trust import Trust
     from lsu.runtime.datasets.dataset import Dataset
@@ -129,7 +132,7 @@ def _print(summary: "Summary", out: Path) -> None:
         for row in summary.labels
     ]
     print_table(
-        f"{summary.frames} frames in {out}",
+        f"{summary.frames} frames in {out}" + ("" if summary.confidence is None else ", before confidence"),
         ("label", "allowed classes", "pixels", "forced", "chosen", "void", "agree with free"),
         rows,
         texts=2,
@@ -137,9 +140,15 @@ def _print(summary: "Summary", out: Path) -> None:
     if summary.confidence is not None:
         print_table(
             "Relative confidence",
-            ("class", "threshold", "pixels answered", "kept"),
+            ("class", "threshold", "chosen", "kept of them", "forced, all kept"),
             [
-                (row.name, f"{row.threshold:.4f}", f"{row.pixels:,}", f"{100 * row.kept / row.pixels:.1f} %")
+                (
+                    row.name,
+                    f"{row.threshold:.4f}" if row.pixels else "",
+                    f"{row.pixels:,}",
+                    f"{100 * row.kept / row.pixels:.1f} %" if row.pixels else "",
+                    f"{row.forced:,}",
+                )
                 for row in summary.confidence
             ],
         )
