@@ -216,9 +216,10 @@ class LabelSpace:
             theirs: what the other one belongs to.
         """
         if self.identity != other.identity:
+            only_void = ", in the names of what is void alone" if self.names == other.names else ""
             raise InputError(
-                f"label spaces differ: {ours} speaks {self.name!r} ({len(self)} classes, {self.identity}), "
-                f"{theirs} speaks {other.name!r} ({len(other)} classes, {other.identity})"
+                f"label spaces differ{only_void}: {ours} speaks {self.name!r} ({len(self)} classes, "
+                f"{self.identity}), {theirs} speaks {other.name!r} ({len(other)} classes, {other.identity})"
             )
 
 

@@ -16,6 +16,7 @@ from test_score_store import rewritten
 
 from lsu.runtime import BackendError, Dataset, InputError, LabelClass, LabelSpace, ModelSpec, Relation
 from lsu.runtime.image import grey_from_bytes
+from lsu.runtime.relabel import teacher_folders
 from lsu.runtime.relabel.output import Output
 from lsu.runtime.relabel.pipeline import relabel
 from lsu.runtime.relabel.score_writer import ScoreWriter
@@ -146,7 +147,7 @@ def test_kept_scores_are_there_before_the_label_file(tmp_path, monkeypatch) -> N
     assert not (tmp_path / "out/labels").exists()
 
 
-def test_two_bundles_and_scores_are_averaged_as_by_hand(place, lsu) -> None:
+def test_two_bundles_and_scores_are_an_ensemble(place, lsu) -> None:
     assert lsu(*RELABEL[:-1], "one", "--keep-scores").code == 0
     tiny_bundle(place / "other", ModelSpec(SOURCE, fit="pad", multiple=16))
     words = ("relabel", "bundle", "other", "--scores", "one/scores", "--shares", "2,1,1", *DATA, "out")
@@ -156,6 +157,41 @@ def test_two_bundles_and_scores_are_averaged_as_by_hand(place, lsu) -> None:
     assert ["network" in member for member in header["ensemble"]] == [True, True, False]
     assert lsu("relabel", "out/scores", *DATA, "again").code == 0  # told by its table
     assert (labels(place / "out") != labels(place / "again")).mean() < 0.01
+
+
+def test_the_teachers_of_a_command_are_opened_with_their_views_and_closed(place, lsu, monkeypatch) -> None:
+    assert lsu(*RELABEL[:-1], "one", "--keep-scores").code == 0
+    closed = []
+    real = teacher_folders.engine_for
+
+    def watched(*arguments, **options):
+        engine = real(*arguments, **options)
+        close = engine.close
+        engine.close = lambda: (closed.append(1), close())[1]
+        return engine
+
+    monkeypatch.setattr(teacher_folders, "engine_for", watched)
+    assert lsu("relabel", "bundle", "--scores", "one/scores", "--views", "flip", *DATA, "out").code == 0
+    header = json.loads((place / "out/journal.jsonl").read_text().splitlines()[0])
+    assert header["ensemble"][0]["views"] == ["1", "1 flipped"]
+    assert closed == [1]
+
+
+def test_stores_are_taken_in_the_order_of_the_command(place, lsu) -> None:
+    for name in ("one", "two"):
+        assert (
+            lsu(*RELABEL[:-1], name, "--keep-scores", *(["--views", "flip"] if name == "two" else [])).code
+            == 0
+        )
+    facts = {}
+    for name in ("one", "two"):
+        assert lsu("relabel", "--scores", f"{name}/scores", *DATA, f"from-{name}").code == 0
+        first = (place / f"from-{name}/journal.jsonl").read_text().splitlines()[0]
+        facts[name] = json.loads(first)["scores"]
+    assert facts["one"] != facts["two"]
+    assert lsu("relabel", "--scores", "two/scores", "--scores", "one/scores", *DATA, "both").code == 0
+    header = json.loads((place / "both/journal.jsonl").read_text().splitlines()[0])
+    assert [member["scores"] for member in header["ensemble"]] == [facts["two"], facts["one"]]
 
 
 def test_relative_confidence_is_told_by_class(place, lsu) -> None:

@@ -15,6 +15,7 @@ Example: python tools/network_cost.py runs/town/checkpoint.safetensors --size 51
 """
 
 import argparse
+import re
 import statistics
 import sys
 import tempfile
@@ -184,7 +185,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=30, help="rounds of the timing, 2 or more")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    height, width = (int(side) for side in arguments.size.split("x"))
+    found = re.fullmatch(r"(\d+)x(\d+)", arguments.size)
+    if not found or any(int(side) % 32 or side == "0" for side in found.groups()):
+        parser.error(f"--size {arguments.size!r} is not HxW in multiples of 32, such as 512x1024")
+    if arguments.repeats < 2:
+        parser.error("--repeats must be 2 or more")
+    height, width = (int(side) for side in found.groups())
     try:
         rows = costs(
             {str(path): path for path in arguments.checkpoints}, (height, width), repeats=arguments.repeats
