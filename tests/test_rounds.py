@@ -319,7 +319,7 @@ def test_an_entry_can_be_learned_from_where_the_teacher_is_sure(file) -> None:
     run_rounds(plan)
     place = plan.folder / "round-1/labels"
     summary = json.loads((place / "east/summary.json").read_text())
-    assert sum(row["kept"] * row["pixels"] for row in summary["confidence"]) > 0
+    assert sum(row["forced"] + row["pixels"] * (row["kept"] or 0) for row in summary["confidence"]) > 0
     assert "confidence" not in json.loads((place / "west/summary.json").read_text())
     lines = [shlex.split(x)[1:] for x in (plan.folder / "commands.sh").read_text().splitlines()]
     (line,) = [words for words in lines if "relabel" in words and "$again/round-1/labels/east" in words]
