@@ -31,6 +31,7 @@ from trials import (
     Entry,
     Fitting,
     Row,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -40,7 +41,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -227,9 +227,7 @@ def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`black_box.csv` with every score, `black_box_summary.csv` with means and spreads."""
     write_table(arguments.out / "black_box.csv", rows, arguments)
     columns = ("pixels_kept", "miou", "pixel_accuracy")
-    lines = summary(rows, by=("scored", "model"), columns=columns)
-    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
-    write_table(arguments.out / "black_box_summary.csv", lines, arguments)
+    write_table(arguments.out / "black_box_summary.csv", by_drive(rows, columns), arguments)
 
 
 if __name__ == "__main__":

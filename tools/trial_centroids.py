@@ -20,6 +20,7 @@ from trials import (
     Fitting,
     Row,
     Trial,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -29,7 +30,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -72,9 +72,7 @@ def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`centroids.csv` with every fit, `centroids_summary.csv` with means and spreads per rare class."""
     write_table(arguments.out / "centroids.csv", rows, arguments)
     columns = ("miou", "miou_rare", *(f"iou_{name}" for name in RARE))
-    lines = summary(rows, by=("scored", "model"), columns=columns)
-    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
-    write_table(arguments.out / "centroids_summary.csv", lines, arguments)
+    write_table(arguments.out / "centroids_summary.csv", by_drive(rows, columns), arguments)
 
 
 if __name__ == "__main__":

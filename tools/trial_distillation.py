@@ -25,6 +25,7 @@ from trials import (
     Fitting,
     Row,
     Trial,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -34,7 +35,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -100,9 +100,7 @@ def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Ro
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`distillation.csv` with every fit, `distillation_summary.csv` with means and spreads."""
     write_table(arguments.out / "distillation.csv", rows, arguments)
-    lines = summary(rows, by=("scored", "model"))
-    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",))]
-    write_table(arguments.out / "distillation_summary.csv", lines, arguments)
+    write_table(arguments.out / "distillation_summary.csv", by_drive(rows), arguments)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from trials import (
     Entry,
     Fitting,
     Row,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -28,7 +29,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -91,9 +91,7 @@ def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) ->
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`idd.csv` with every score, `idd_summary.csv` with means and spreads."""
     write_table(arguments.out / "idd.csv", rows, arguments)
-    lines = summary(rows, by=("scored", "model"))
-    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",))]
-    write_table(arguments.out / "idd_summary.csv", lines, arguments)
+    write_table(arguments.out / "idd_summary.csv", by_drive(rows), arguments)
 
 
 if __name__ == "__main__":

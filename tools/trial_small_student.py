@@ -23,6 +23,7 @@ from trials import (
     Fitting,
     Row,
     Trial,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -34,7 +35,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -93,9 +93,7 @@ def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`small_student.csv` with every fit, `small_student_summary.csv` with means and spreads."""
     write_table(arguments.out / "small_student.csv", rows, arguments)
     columns = ("parameters", "miou_held_out", "miou")
-    lines = summary(rows, by=("scored", "model"), columns=columns)
-    lines += [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
-    write_table(arguments.out / "small_student_summary.csv", lines, arguments)
+    write_table(arguments.out / "small_student_summary.csv", by_drive(rows, columns), arguments)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from trials import (
     Fitting,
     Row,
     Trial,
+    by_drive,
     fitted,
     fitting_of,
     once,
@@ -37,7 +38,6 @@ from trials import (
     run_all,
     score,
     scores_of,
-    summary,
     write_drives,
     write_table,
 )
@@ -106,11 +106,7 @@ def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Ro
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`unification.csv` with every fit, `unification_summary.csv` with means, spreads and the closed gap."""
     write_table(arguments.out / "unification.csv", rows, arguments)
-    lines = summary(rows, by=("scored", "model"), columns=("miou", "pseudo_labels_right"))
-    lines += [
-        {"scored": "all", **line}
-        for line in summary(rows, by=("model",), columns=("miou", "pseudo_labels_right"))
-    ]
+    lines = by_drive(rows, ("miou", "pseudo_labels_right"))
     mean = {(line["scored"], line["model"]): float(str(line["miou_mean"])) for line in lines}
     for line in lines:
         teacher, full = (mean[line["scored"], model] for model in ("teacher", "full"))

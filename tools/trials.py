@@ -310,6 +310,12 @@ def write_table(path: Path, rows: Sequence[Row], arguments: argparse.Namespace) 
     write_csv(path, [{**row, "command": command} for row in rows])
 
 
+def by_drive(rows: Sequence[Row], columns: Sequence[str] = ("miou",)) -> list[Row]:
+    """The summary of each model on each scored drive, then of each model on all of them."""
+    lines = summary(rows, by=("scored", "model"), columns=columns)
+    return lines + [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
+
+
 def summary(rows: Iterable[Row], *, by: Sequence[str], columns: Sequence[str] = ("miou",)) -> list[Row]:
     """Mean and standard deviation of columns over the rows that agree in `by`, in the order of appearance."""
     groups: dict[tuple[object, ...], list[Row]] = {}
