@@ -258,12 +258,13 @@ def test_who_fails_on_the_way_is_named_and_the_others_are_measured_to_the_end(
         bench(jobs, repeats=3)
 
 
-def test_a_process_whose_parent_is_gone_ends_without_a_word(tmp_path: Path) -> None:
+def test_a_process_whose_parent_is_gone_ends_without_a_word(tmp_path: Path, capfd) -> None:
     job = Job("b", tiny_bundle(tmp_path / "b").path, "onnxruntime", (PICTURE,), warm_up=0)
     ours, theirs = multiprocessing.Pipe()
     ours.send("block")
     ours.close()  # what it says of itself has no reader any more
     bench_worker.serve(theirs, job)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_bad_image_is_told_by_the_parent_and_no_process_stays(tmp_path: Path) -> None:
