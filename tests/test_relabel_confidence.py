@@ -112,6 +112,16 @@ def test_the_summary_is_written_and_the_result_is_a_data_set(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_both_passes_are_told(tmp_path, workers) -> None:
+    asked, told = request(tmp_path, **RELATIVE), []
+    asked.split.frames[1].image.write_bytes(b"")
+    for _ in range(2):  # the second time all but one is done already
+        told.clear()
+        relabel(Network(BrightnessEngine()), asked, tmp_path / "out", workers=workers, on_frame=told.append)
+        assert sum(told) == asked.total == 10
+
+
 def test_labels_of_two_levels_are_never_a_data_set(tmp_path, monkeypatch) -> None:
     asked, out = request(tmp_path, **RELATIVE), tmp_path / "out"
     image = asked.split.frames[0].image

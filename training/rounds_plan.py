@@ -90,8 +90,8 @@ class RelabelStep:
 
     @property
     def total(self) -> int:
-        """How many frames are relabelled."""
-        return len(self.request.split.frames)
+        """How many frames are gone through."""
+        return self.request.total
 
 
 Step = FitStep | ScoreStep | RelabelStep

@@ -47,7 +47,7 @@ class Output:
 
     def __init__(self, folder: Path, split: Split, journal: Journal) -> None:
         self.folder = folder
-        self._split = split
+        self.split = split
         self._journal = journal
 
     @classmethod
@@ -75,7 +75,7 @@ class Output:
 
     def frames_left(self) -> list[Frame]:
         """The frames that are not done: no entry, or a file that is not the one it speaks of."""
-        return [frame for frame in self._split.frames if not self._is_done(frame)]
+        return [frame for frame in self.split.frames if not self._is_done(frame)]
 
     def write(self, frame: Frame, png: bytes, part: str = LABELS) -> str:
         """Write a frame's file in a part of the folder and return its digest; its entry is the caller's."""
@@ -84,14 +84,14 @@ class Output:
 
     def path(self, frame: Frame, part: str = LABELS) -> Path:
         """A frame's file in a part of the folder, such as the labels."""
-        return self.folder / part / self._split.name / f"{frame.key}.png"
+        return self.folder / part / self.split.name / f"{frame.key}.png"
 
     def finish(self, entries: Iterator[Entry], done: Callable[[int], object]) -> list[Entry]:
         """Journal the entries as they come, and return those of all frames, earlier runs' included."""
         for entry in entries:
             self._journal.add(entry)
             done(1)
-        return [self._journal.done[frame.key] for frame in self._split.frames]
+        return [self._journal.done[frame.key] for frame in self.split.frames]
 
     def withdraw(self) -> None:
         """Make the folder no data set until its labels are written anew."""
@@ -106,7 +106,7 @@ class Output:
         Raises:
             InputError: no frame is good.
         """
-        split, frames = self._split, f"frames-{self._split.name}.txt"
+        split, frames = self.split, f"frames-{self.split.name}.txt"
         good = [entry.key for entry in entries if not entry.error]
         if not good:
             raise InputError(f"no frame could be used, the first because: {entries[0].error}")
@@ -153,7 +153,7 @@ class Output:
         if not entry.scores:
             return True
         with contextlib.suppress(InputError):
-            path = self.folder / SCORES / self._split.name / f"{frame.key}.npz"
+            path = self.folder / SCORES / self.split.name / f"{frame.key}.npz"
             return path.is_file() and checksum_of(path) == entry.scores
         return False
 

@@ -36,7 +36,8 @@ def relabel(
         request: what to relabel and how.
         out: the folder; new, or one that the same request began.
         workers: threads that read, constrain and write, the machine's cores if None.
-        on_frame: called with the number of frames that were done, at first for those of an earlier run.
+        on_frame: called with the number of frames that were done, at first for those of an earlier run;
+            `request.total` in all.
 
     Raises:
         InputError: teacher, relation and split do not belong together, or `out` holds something else.
@@ -52,6 +53,6 @@ def relabel(
         if request.confidence is not None:
             if left:  # other levels: labels of both must not stand together
                 output.withdraw()
-            levels = write_confident_labels(output, split, entries, space, workers=workers)
+            levels = write_confident_labels(output, entries, space, workers=workers, on_frame=on_frame)
         output.make_dataset(f"{split.dataset}-relabelled", space, entries)
         return output.summarise(entries, request.applied, levels)

@@ -39,6 +39,11 @@ class Request:
         """The relation that constrains: with `free` it allows every class wherever it allowed one."""
         return self.relation.unconstrained() if self.relation is not None and self.free else self.relation
 
+    @property
+    def total(self) -> int:
+        """How many frames are gone through: with confidence each one twice."""
+        return len(self.split.frames) * (1 if self.confidence is None else 2)
+
     def check(self, teacher: Teacher) -> None:
         """Raise InputError unless the teacher, the relation and the split belong together."""
         teacher.check(self.split)

@@ -1,6 +1,6 @@
 """The second pass of a relabelling by confidence: answers below the level of their class become void."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lsu.runtime.datasets.dataset import Frame, Split
+from lsu.runtime.datasets.dataset import Frame
 from lsu.runtime.files import digest_of, read_bytes
 from lsu.runtime.image import grey_from_bytes, png_from_pixels
 from lsu.runtime.label_space import LabelSpace
@@ -23,7 +23,12 @@ _Number = TypeVar("_Number", np.uint8, np.uint16)
 
 
 def write_confident_labels(
-    output: Output, split: Split, entries: Sequence[Entry], space: LabelSpace, *, workers: int
+    output: Output,
+    entries: Sequence[Entry],
+    space: LabelSpace,
+    *,
+    workers: int,
+    on_frame: Callable[[int], object] = lambda _: None,
 ) -> tuple[ClassConfidence, ...]:
     """Write the labels of all frames that have candidates, and tell what was kept of each class.
 
@@ -31,10 +36,10 @@ def write_confident_labels(
 
     Args:
         output: holds the candidates and their confidence.
-        split: the frames.
         entries: one for each frame, in their order.
         space: of the candidates.
         workers: threads.
+        on_frame: called with 1 for each frame, at first with the number of those that are left out.
 
     Raises:
         InputError: a file that was written before is damaged.
@@ -50,13 +55,15 @@ def write_confident_labels(
             output.write(frame, png)
         return np.bincount(labels.ravel(), minlength=256)
 
-    good = [frame for frame, entry in zip(split.frames, entries, strict=True) if not entry.error]
+    good = [frame for frame, entry in zip(output.split.frames, entries, strict=True) if not entry.error]
     pixels = np.zeros(256, np.int64)
+    on_frame(len(entries) - len(good))
     with ThreadPoolExecutor(workers) as pool:
         try:
             for begin in range(0, len(good), _AT_ONCE):
                 for frame_pixels in pool.map(kept, good[begin : begin + _AT_ONCE]):
                     pixels += frame_pixels
+                    on_frame(1)
         finally:
             pool.shutdown(cancel_futures=True)
     return thresholds.rows(space, pixels.tolist())

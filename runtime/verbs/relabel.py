@@ -97,7 +97,7 @@ def relabel(  # noqa: PLR0913 - a command's options
         request.check(teacher)
         if request.relation is not None:
             _warn(request.relation, has_void_channel=teacher.void_channel is not None)
-        with progress("relabel", len(request.split.frames)) as advance:
+        with progress("relabel", request.total) as advance:
             summary = pipeline.relabel(teacher, request, out, workers=workers, on_frame=advance)
     if json_output:
         print_json({**summary.to_dict(), "official_frames": request.split.count})
