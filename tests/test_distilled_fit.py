@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fixed_engine import Fixed, scores
 from pictures import FOREIGN, write_dataset
 from small_fits import config, same, weights
 from torch import Tensor
 
-from lsu.runtime import Dataset, InputError, ModelSpec
+from lsu.runtime import InputError, ModelSpec
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.config import Config
 from lsu.training.distillation import channel_wise, soft_cross_entropy, transfer
@@ -21,28 +22,11 @@ from lsu.training.frames import Batch
 from lsu.training.guide import Guide
 from lsu.training.learner import Learner
 from lsu.training.losses import cross_entropy
-from lsu.training.objective import Objective, inverse_frequency
+from lsu.training.objective import Objective, inverse_frequency, median_frequency
 from lsu.training.teachers import open_guide
 from lsu.training.torch_engine import TorchEngine
 
 FABRIC = SimpleNamespace(to_device=lambda value: value, world_size=1)
-
-
-class Fixed:
-    """An engine with the same scores for every image."""
-
-    identity = "fixed"
-
-    def __init__(self, values: np.ndarray, **contract: object) -> None:
-        self.spec = ModelSpec(FOREIGN, fit="pad", multiple=4, **contract)
-        self._scores = values.astype(np.float32)
-        self.closed = False
-
-    def infer(self, images: np.ndarray) -> np.ndarray:
-        return np.repeat(self._scores[np.newaxis], len(images), 0)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +71,6 @@ def batch() -> Batch:
     return Batch(torch.zeros(2, 16, 24, 3, dtype=torch.uint8), labels, inside)
 
 
-def scores(channels: int = 3, *, seed: int = 1, size: tuple[int, int] = (4, 6)) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(channels, *size)) * 3
-
-
 def student() -> Tensor:
     return torch.from_numpy(np.stack([scores(seed=2), scores(seed=3)])).float()
 
@@ -109,6 +89,17 @@ def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
         + 0.25 * cross_entropy(student(), batch().labels)
     )
     assert made(student(), batch()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_what_the_teachers_call_void_adds_no_loss() -> None:
+    values = scores(4)
+    values[3] = -50
+    values[3, :, 2:] = 50
+    told = objective([{"name": "soft-ce"}, {"name": "cwd"}], Guide([Fixed(values, void_channel=3)], ["t"]), 0)
+    left = batch()._replace(inside=batch().inside & (torch.arange(24) < 8))
+    plain = objective([{"name": "soft-ce"}, {"name": "cwd"}], Guide([Fixed(values[:3])], ["t"]), 0)
+    assert told(student(), batch()) == plain(student(), left)
+    assert told(student(), batch()) != plain(student(), batch())
 
 
 def test_without_labels_only_teachers_count() -> None:
@@ -145,43 +136,36 @@ def test_the_losses_have_their_own_temperatures_and_weights() -> None:
     assert weighted != objective([{"name": "tk-smp"}], guide, 0)(student(), batch())
 
 
+def test_a_class_that_teachers_hardly_ever_answer_does_not_outweigh_all() -> None:
+    assert median_frequency(np.array([1, 100, 400])).tolist() == [50, 1, 0.25]
+
+
+def test_what_teachers_answer_is_counted_on_the_first_crops_of_the_fit(
+    data, unlabelled, tmp_path, monkeypatch
+) -> None:
+    asked, counted, learnt = Fixed(scores()), [], []
+    infer, learn = asked.infer, Learner.learn
+    monkeypatch.setattr(asked, "infer", lambda images: (counted.extend(images), infer(images))[1])
+    monkeypatch.setattr("lsu.training.teachers.teacher_engine", lambda *_, **__: asked)
+    monkeypatch.setattr("lsu.training.fit_data._COUNTED", 6)
+
+    def noted(self, batch):
+        learnt.extend(batch.images.numpy())
+        return learn(self, batch)
+
+    monkeypatch.setattr(Learner, "learn", noted)
+    plain = config(data, tmp_path / "run", steps=3, batch_size=4)
+    entries = [{"dataset": str(data), "per_batch": 3}, {"dataset": str(unlabelled), "per_batch": 1}]
+    fit(taught(plain, [Path("t")], [{"name": "tk-smp-wce"}], data=entries, labels=0))
+    assert len(learnt) == 12
+    assert np.array_equal(counted[:8], learnt[:8])
+    assert np.array_equal(counted[8:], learnt)
+
+
 def test_inverse_weights_of_classes_that_are_alike_or_missing_are_1() -> None:
     assert inverse_frequency(np.array([4, 0, 4])).tolist() == [1, 1, 1]
     assert inverse_frequency(np.array([0, 0])).tolist() == [1, 1]
     assert inverse_frequency(np.array([1, 0, 2])).tolist() == [50, 1, 1]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits)
-    return powers / powers.sum(0)
-
-
-def test_an_ensemble_is_the_mean_of_probabilities_without_void() -> None:
-    images = np.zeros((1, 16, 24, 3), np.uint8)
-    with_void = scores(4, seed=7)
-    members = [Fixed(scores()), Fixed(with_void, void_channel=3)]
-    found = Guide(members, ["a", "b"]).scores(images, (4, 6))[0].exp().numpy()
-    expected = (softmax(scores()) + softmax(with_void[:3])) / 2
-    assert np.allclose(found, expected, atol=1e-6)
-    probabilities = Fixed(2 * softmax(scores(seed=8)), scores="probabilities")
-    found = Guide([probabilities], ["a"]).scores(images, (4, 6))[0].exp().numpy()
-    assert np.allclose(found, softmax(scores(seed=8)), atol=1e-6)
-    assert np.allclose(Guide(members[:1], ["a"]).scores(images, (4, 6))[0], scores(), atol=1e-5)
-
-
-def test_scores_are_taken_at_the_middles_of_the_students_cells() -> None:
-    ramp = np.broadcast_to(np.arange(6, dtype=np.float32), (3, 4, 6))  # cells of 4x4 pixels, 22 of 24 used
-    found = Guide([Fixed(ramp)], ["a"]).scores(np.zeros((1, 16, 22, 3), np.uint8), (2, 11))[0]
-    middles = np.arange(11) * 2 + 1.0
-    assert np.allclose(found[0, 0], np.clip(middles / 4 - 0.5, 0, 5), atol=1e-5)
-    assert torch.equal(found[0, 0], found[2, 1])
-
-
-def test_teachers_must_speak_one_label_space() -> None:
-    other = Fixed(scores())
-    other.spec = ModelSpec(type(FOREIGN)("else", FOREIGN.classes[:2]), fit="pad", multiple=4)
-    with pytest.raises(InputError, match="label spaces differ: a speaks"):
-        Guide([Fixed(scores()), other], ["a", "b"])
 
 
 def test_a_student_takes_its_teachers_answers_from_images_without_labels(
@@ -236,16 +220,6 @@ def test_the_validation_must_speak_the_teachers_label_space(data, teacher, unlab
         fit(taught(plain, [teacher], ["cwd"], data=entry, labels=0, validation={"dataset": str(other)}))
 
 
-def test_what_teachers_answer_is_counted_over_all_images(data) -> None:
-    split = Dataset.load(data).split("train")
-    best = np.zeros((3, 12, 16))
-    best[1, :, :4] = 1
-    best[2, 6:, 4:] = 2
-    best[0, :6, 4:] = 3
-    found = Guide([Fixed(best)], ["t"]).cells_per_class([split, split])
-    assert found.tolist() == [12 * 72, 12 * 48, 12 * 72]
-
-
 def test_a_mixed_batch_is_what_is_learned(data, tmp_path, monkeypatch) -> None:
     seen = []
     monkeypatch.setattr("lsu.training.learner.mixed", lambda batch, kind: (seen.append(kind), batch)[1])
@@ -261,7 +235,7 @@ def test_a_teacher_sees_crops_as_they_are_whatever_it_does_with_images(data, tea
     plain = config(data, data)
     asked = taught(plain, [path], ["cwd"])
     crop = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
-    found = open_guide(asked.distillation, plain.fit).scores(crop, (8, 8))
+    found = open_guide(asked.distillation, plain.fit).answers(crop, (8, 8)).scores
     engine = TorchEngine.from_checkpoint(Checkpoint.load(teacher))
     assert np.allclose(found, engine.infer(crop), atol=1e-4)
 
@@ -274,14 +248,6 @@ def test_a_teacher_of_another_size_is_refused_before_anything_is_written(data, t
         fit(taught(config(data, tmp_path / "run"), [Path("t")], ["cwd"]))
     assert made.closed
     assert not (tmp_path / "run").exists()
-
-
-def test_probabilities_of_nothing_but_void_do_not_poison_the_loss() -> None:
-    nothing = Fixed(
-        np.stack([np.zeros((4, 6))] * 3 + [np.ones((4, 6))]), void_channel=3, scores="probabilities"
-    )
-    guide = Guide([nothing], ["t"])
-    assert guide.scores(np.zeros((1, 16, 24, 3), np.uint8), (4, 6)).isfinite().all()
 
 
 def test_a_distilled_fit_that_was_killed_goes_on_the_same(

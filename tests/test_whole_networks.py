@@ -2,6 +2,8 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from lsu.export.to_onnx import onnx_from_network
 from lsu.runtime import InputError, ModelSpec
 from lsu.runtime.label_space import LabelClass, LabelSpace
 from lsu.training.config import Config
+from lsu.training.fit import _learned as learned
+from lsu.training.frames import Batch
 from lsu.training.network_config import NetworkConfig
 from lsu.training.networks import build_network
 from lsu.training.t_net import first_largest, unpooled
@@ -130,3 +134,16 @@ def test_what_these_networks_do_not_choose_is_refused(key: str, value: object) -
     table = {"output": "o", "data": [{"dataset": "d"}], "network": {"architecture": "t-net", key: value}}
     with pytest.raises(InputError, match=f"network: {key}: t-net is one network without choices: delete it"):
         Config.from_dict(table, "the test")
+
+
+def test_one_image_on_a_device_is_told_in_one_line_where_a_batch_norm_needs_more() -> None:
+    network = made("ddrnet-23-slim").train()
+    learner: Any = SimpleNamespace(step=0, learn=lambda batch: network(batch.images.permute(0, 3, 1, 2)))
+
+    def batch(images: int) -> Batch:
+        pixels = torch.zeros(images, 64, 64, 3)
+        return Batch(pixels, pixels[..., 0].long(), pixels[..., 0] == 0)
+
+    with pytest.raises(InputError, match=r"step 1: this network does not learn from one image on a device"):
+        learned(learner, batch(1))
+    learned(learner, batch(2))

@@ -84,7 +84,7 @@ class FitConfig(StrictModel):
         label_smoothing: the share of a label's weight that is spread over all classes.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
         white_balance: the largest relative change of each colour channel by itself.
-        blur: the largest standard deviation, in pixels, of a Gaussian blur of every other crop.
+        blur: the largest standard deviation, in pixels, of a Gaussian blur of half of the crops.
         mix: paste a part of the next sample of a batch over each one: `classmix`, half of its classes, or
             `cutmix`, a box; see mixing.py.
         check_data: read every frame once before the first step, so that a bad one is found then.

@@ -31,9 +31,9 @@ class DistillationLoss(StrictModel):
             `dist`, DIST; `tk-l`, `tk-smp` or `tk-smp-wce`, the losses from S-Net to T-Net.
         weight: of this loss in the sum.
         temperature: None for 1, of `cwd` 4; the `tk` losses have none.
-        class_weights: of `tk-l` and `tk-smp-wce`: `median`, the median share of a class over its own, or
-            `inverse`, from 1 for the most to 50 for the least frequent class; None weighs all alike in
-            `tk-l` and is `median` in `tk-smp-wce`. Counted on the teachers' answers.
+        class_weights: of `tk-l` and `tk-smp-wce`: `median`, the median share of a class over its own, at most
+            50, or `inverse`, from 1 for the most to 50 for the least frequent class; None weighs all alike
+            in `tk-l` and is `median` in `tk-smp-wce`. Counted on what the teachers answer.
     """
 
     name: LossName

@@ -265,6 +265,13 @@ def _last_score(learner: Learner, validation: Split, log: FitLog) -> Evaluation:
 def _learned(learner: Learner, batch: Batch) -> Tensor:
     try:
         return learner.learn(batch)
+    except ValueError as error:
+        if len(batch.labels) > 1:
+            raise
+        raise InputError(
+            f"step {learner.step + 1}: this network does not learn from one image on a device: raise "
+            f"fit.batch_size ({first_line(error)})"
+        ) from error
     except RuntimeError as error:  # out of memory, say: torch has no narrower word for it
         raise BackendError(
             f"step {learner.step + 1}: {first_line(error)}: try a smaller fit.batch_size or fit.crop"

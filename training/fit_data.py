@@ -1,5 +1,6 @@
 """What a fit learns from and is scored on, opened and held against each other before anything starts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +9,14 @@ from torch import Tensor
 
 from lsu.runtime import InputError, Split
 
+from .batches import batches_of
 from .config import Config, FitConfig
-from .frames import open_relation, open_split, pixels_per_class
+from .frames import Batch, open_relation, open_split, pixels_per_class
 from .guide import Guide
 from .losses import class_weights
 from .partial_labels import LabelSets, common_label_space, refuse_relation
+
+_COUNTED = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,9 @@ class FitData:
     def answers(self, config: Config, guide: Guide | None) -> npt.NDArray[np.int64] | None:
         """How often the teachers answer each class, int64 [C], or None where no loss asks for it.
 
+        Counted on the first thousand crops that the fit draws, so at the sizes, and in the mixture, in which
+        the teachers will be asked.
+
         Raises:
             InputError: an image cannot be used.
             BackendError: a teacher failed.
@@ -96,7 +103,18 @@ class FitData:
         if guide is None or config.distillation is None:
             return None
         asked = any(loss.used_class_weights for loss in config.distillation.losses)
-        return guide.cells_per_class(self.splits) if asked else None
+        if not asked:
+            return None
+        return guide.cells_per_class(_first(_COUNTED, batches_of(config, self.splits, self.sets)))
+
+
+def _first(samples: int, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Batches until they have so many samples."""
+    for batch in batches:
+        yield batch
+        samples -= len(batch.labels)
+        if samples <= 0:
+            return
 
 
 def refuse_label_settings(settings: FitConfig) -> None:

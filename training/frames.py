@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset as TorchDataset
 
 from lsu.runtime import VOID, Dataset, Frame, InputError, Relation, Sample, Split
@@ -35,6 +36,10 @@ class Batch(NamedTuple):
     images: Tensor
     labels: Tensor
     inside: Tensor
+
+    def inside_on(self, size: tuple[int, int]) -> Tensor:
+        """`inside` at the middles of a grid (h, w) over the images, bool [N,h,w]."""
+        return functional.interpolate(self.inside[:, None].float(), size, mode="nearest-exact")[:, 0] > 0
 
 
 def open_split(data: DataConfig, *, labels_needed: bool = True) -> Split:

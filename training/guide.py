@@ -4,7 +4,8 @@ Several teachers are an ensemble, the mean of their probabilities: the S-Net of 
 1604.01545) in its simplest form. They see what the student sees.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lsu.runtime import Engine, InputError, LabelSpace, Split
+from lsu.runtime import Engine, InputError, LabelSpace
 from lsu.runtime.model import Size, placed
 
+from .frames import Batch
+
 _LEAST = 1e-7  # of a probability, before its logarithm
-_COUNTED = 4  # classes are counted at every fourth pixel of the first teacher's input
+_COUNTED = 4  # classes are counted at every fourth pixel
+
+
+class Answers(NamedTuple):
+    """What teachers say together.
+
+    Attributes:
+        scores: logits or logarithms of probabilities of the classes, float32 [N,C,h,w].
+        known: where void is not what they would say first, bool [N,h,w].
+    """
+
+    scores: Tensor
+    known: Tensor
 
 
 class Guide:
@@ -64,56 +79,59 @@ class Guide:
         for engine in self._engines:
             engine.close()
 
-    def scores(self, images: npt.NDArray[np.uint8], size: Size) -> Tensor:
-        """Scores float32 [N,C,h,w] on a grid of `size` (h, w) over the images uint8 [N,H,W,3] RGB.
+    def answers(self, images: npt.NDArray[np.uint8], size: Size) -> Answers:
+        """What they say on a grid of `size` (h, w) over the images uint8 [N,H,W,3] RGB.
 
         One teacher that gives logits gives them as they are, since a loss over the pixels of a channel knows
-        what a shift of all classes is; otherwise they are logarithms of mean probabilities.
+        what a shift of all classes is; otherwise scores are logarithms of mean probabilities, of each teacher
+        those of the classes without void.
 
         Raises:
             InputError: a teacher does not take images of this size.
             BackendError: an engine failed.
         """
-        first, *others = self._engines
-        if not others and first.spec.scores == "logits":
-            return _answers(first, images, size)
-        total = torch.zeros(())
+        classes = len(self.label_space)
+        total = void = torch.zeros(())
         for engine in self._engines:
-            answers = _answers(engine, images, size)
+            channels = _channels(engine, images, size)
             if engine.spec.scores == "logits":
-                total = total + answers.softmax(1)
-            else:  # without void they need not add up to 1
-                total = total + answers / answers.sum(1, keepdim=True).clamp(min=_LEAST)
-        return (total / len(self._engines)).clamp(min=_LEAST).log()
+                shares = channels.softmax(1)
+            else:
+                shares = channels / channels.sum(1, keepdim=True).clamp(min=_LEAST)
+            mass = shares[:, :classes].sum(1, keepdim=True)
+            total = total + shares[:, :classes] / mass.clamp(min=_LEAST)
+            if engine.spec.void_channel is not None:
+                void = void + (1 - mass[:, 0])
+        mean, void = total / len(self._engines), void / len(self._engines)
+        known = (1 - void) * mean.amax(1) >= void
+        if len(self._engines) == 1 and self._engines[0].spec.scores == "logits":
+            return Answers(channels[:, :classes], known)
+        return Answers(mean.clamp(min=_LEAST).log(), known)
 
-    def cells_per_class(self, splits: Sequence[Split]) -> npt.NDArray[np.int64]:
-        """How often each class is the best one on the first teacher's grid, over all frames, int64 [C].
+    def cells_per_class(self, batches: Iterable[Batch]) -> npt.NDArray[np.int64]:
+        """How often each class is the best one at every fourth pixel of the images, int64 [C].
+
+        Where there is no image, or void is what the teachers would say first, nothing is counted.
 
         Raises:
             InputError: an image cannot be used.
             BackendError: an engine failed.
         """
-        classes = len(self.label_space)
-        counts = np.zeros(classes, np.int64)
-        for image in _images(splits):
-            height, width = placed(image, self._engines[0].spec).pixels.shape[:2]
+        counts = np.zeros(len(self.label_space), np.int64)
+        for batch in batches:
+            height, width = batch.labels.shape[1:]
             size = max(1, height // _COUNTED), max(1, width // _COUNTED)
-            best = self.scores(image[np.newaxis], size).argmax(1)
-            counts += np.bincount(best.numpy().ravel(), minlength=classes)
+            scores, known = self.answers(batch.images.numpy(), size)
+            best = scores.argmax(1)[known & batch.inside_on(size)]
+            counts += np.bincount(best.numpy(), minlength=len(counts))
         return counts
 
 
-def _images(splits: Sequence[Split]) -> Iterator[npt.NDArray[np.uint8]]:
-    for split in splits:
-        for frame in split.frames:
-            yield split.read_image(frame)
-
-
-def _answers(engine: Engine, images: npt.NDArray[np.uint8], size: Size) -> Tensor:
-    """One teacher's scores of the classes, void left out, float32 [N,C,h,w]."""
+def _channels(engine: Engine, images: npt.NDArray[np.uint8], size: Size) -> Tensor:
+    """One teacher's scores, those of void last if it has any, float32 [N,C or C+1,h,w]."""
     fitted = [placed(image, engine.spec) for image in images]
     scores = torch.from_numpy(engine.infer(np.stack([f.pixels for f in fitted])))
-    return _on_grid(scores[:, : len(engine.spec.label_space)], fitted[0].canvas, images.shape[1:3], size)
+    return _on_grid(scores, fitted[0].canvas, images.shape[1:3], size)
 
 
 def _on_grid(scores: Tensor, canvas: Size, image: tuple[int, ...], size: Size) -> Tensor:

@@ -5,7 +5,6 @@ import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn import functional
 
 from .config import Config
 from .distillation import channel_wise, correlation, soft_cross_entropy, transfer
@@ -15,6 +14,7 @@ from .guide import Guide
 from .losses import class_weights, cross_entropy, label_weight, partial_cross_entropy
 
 _TINY = torch.finfo(torch.float32).tiny
+_HEAVIEST = 50.0  # the weight of a class in the losses of Ros et al. 2016
 _LOSSES = {"soft-ce": soft_cross_entropy, "cwd": channel_wise, "dist": correlation}
 
 
@@ -76,8 +76,8 @@ class Objective:
         self, guide: Guide, losses: tuple[DistillationLoss, ...], scores: Tensor, batch: Batch
     ) -> Tensor:
         size = (scores.shape[2], scores.shape[3])
-        answers = self._fabric.to_device(guide.scores(batch.images.cpu().numpy(), size))
-        inside = functional.interpolate(batch.inside[:, None].float(), size, mode="nearest-exact")[:, 0] > 0
+        answers, known = map(self._fabric.to_device, guide.answers(batch.images.cpu().numpy(), size))
+        inside = batch.inside_on(size) & known
         total = scores.new_zeros(())
         for loss in losses:
             value = self._value(loss, scores, answers, inside)
@@ -113,13 +113,16 @@ def inverse_frequency(counts: npt.NDArray[np.int64]) -> Tensor:
     weights = np.ones(len(counts), np.float32)
     inverse = 1 / counts[found]
     if len(inverse) and inverse.max() > inverse.min():
-        weights[found] = 1 + 49 * (inverse - inverse.min()) / (inverse.max() - inverse.min())
+        weights[found] = 1 + (_HEAVIEST - 1) * (inverse - inverse.min()) / (inverse.max() - inverse.min())
     return torch.from_numpy(weights)
 
 
 def median_frequency(counts: npt.NDArray[np.int64]) -> Tensor:
-    """Weights float32 [C], the median share of a class over its own; see `class_weights`."""
-    return class_weights(counts, 1.0)
+    """Weights float32 [C], the median share of a class over its own, at most 50; see `class_weights`.
+
+    The bound is ours: a class that the teachers hardly ever answer would outweigh all others.
+    """
+    return class_weights(counts, 1.0).clamp(max=_HEAVIEST)
 
 
 _WEIGHTS = {"median": median_frequency, "inverse": inverse_frequency}

@@ -24,7 +24,8 @@ def teacher_engine(
 
     Args:
         path: a checkpoint, or the folder of a bundle.
-        settings: where it runs and on how many CPU threads.
+        settings: where a checkpoint runs, and on how many CPU threads. A bundle runs where its library runs
+            it first: onnxruntime on a GPU that it has, whatever the fit runs on.
         trust: whose signature a bundle needs; None asks for none.
         any_size: let a checkpoint see images as they are, also where it resizes them otherwise.
 

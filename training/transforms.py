@@ -23,7 +23,7 @@ class Augmentation:
         scale: the range of the factor by which an image is enlarged, drawn log-uniformly.
         colour_jitter: the largest relative change of brightness, contrast and saturation.
         white_balance: the largest relative change of each colour channel by itself.
-        blur: the largest standard deviation in pixels of a Gaussian blur, which every other sample gets.
+        blur: the largest standard deviation in pixels of a Gaussian blur, which half of the samples get.
         fill: the RGB of what lies outside the image; its label is void.
     """
 

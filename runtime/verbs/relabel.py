@@ -56,7 +56,7 @@ def relabel(  # noqa: PLR0913 - a command's options
         str | None,
         typer.Option(help="relative: void where the answer is not surer than the mean of its class."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or tensorrt-rtx.")] = "auto",
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Threads that read, constrain and write; the cores if not given."),
