@@ -16,7 +16,10 @@ from matplotlib.axes import Axes
 
 Line = dict[str, str]
 
-COLOURS = ("#7f7f7f", "#d6a35c", "#9ecae1", "#4292c6", "#084594", "#b07aa1", "#76448a", "#3c8c4a")
+COLOURS = (
+    *("#7f7f7f", "#d6a35c", "#9ecae1", "#4292c6", "#084594", "#b07aa1", "#76448a", "#3c8c4a", "#a3c98a"),
+    *("#e07b6a", "#b23a2e", "#2f2f2f"),
+)
 COLOUR_OF = {
     "alone": "#c9c9c9",
     "free": COLOURS[1],

@@ -1,9 +1,10 @@
 """CoRTe-style transfer (Cuttano et al. 2023): a black-box teacher of IDD-Lite, students for CamVid's drives.
 
 The teacher learns IDD-Lite's 7 classes; of it only the scores on drive 0016E5 are used, stored in half
-precision. Students (less than an eighth of its weights) learn that drive alone, without its labels, and are
-scored on the two drives that nobody has seen, in IDD-Lite's classes. Each part is added in turn. All
-students learn in two halves of the same steps, the second from the weights of the first:
+precision. Students (less than an eighth of its weights) learn that drive alone, without its labels but
+for their void (3.5 % of the pixels, where nothing is learned or counted), and are scored on the two drives
+that nobody has seen, in IDD-Lite's classes. Each part is added in turn. All students learn in two halves of
+the same steps, the second from the weights of the first:
 
   all           the teacher's best class at every pixel
   rc            where its relative confidence is above the mean of its class
@@ -28,6 +29,7 @@ from pathlib import Path
 import numpy as np
 from trials import (
     DRIVES,
+    STUDENT,
     Entry,
     Fitting,
     Row,
@@ -55,7 +57,6 @@ from lsu.training.checkpoint import Checkpoint
 from lsu.training.torch_engine import TorchEngine
 
 TARGET = "0016E5"
-STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
 STUDENTS: dict[str, object] = {"ema": 0.98}  # a student's average is what refines, and what is scored
 STRONG: dict[str, object] = {"blur": 1.5, "colour_jitter": 0.8, "mix": "classmix"}
 SHARES = (0.5, 0.5)

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from trials import (
+    STUDENT,
     Fitting,
     Row,
     Trial,
@@ -35,14 +36,13 @@ from trials import (
     run_all,
     score,
     scores_of,
+    weights_of,
     write_drives,
     write_table,
 )
 
 from lsu.runtime import Dataset
-from lsu.training.checkpoint import Checkpoint
 
-STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
 TEACHER_STEPS = 3
 CWD: dict[str, object] = {"name": "cwd", "weight": 3}
 DIST: dict[str, object] = {"name": "dist"}
@@ -78,9 +78,14 @@ def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Ro
     seed = {"seed": trial.seed}
 
     def row(model: str, checkpoint: Path, steps: int) -> Row:
-        weights = sum(p.numel() for p in Checkpoint.load(checkpoint).network().parameters())
         learnt = f"{trial.source} {trial.foreign}"
-        facts = {"learnt": learnt, "scored": trial.scored, **seed, "model": model, "parameters": weights}
+        facts = {
+            "learnt": learnt,
+            "scored": trial.scored,
+            **seed,
+            "model": model,
+            "parameters": weights_of(checkpoint),
+        }
         scores = scores_of(score(checkpoint, known.split(trial.scored)))
         return {**facts, **scores, **fitting.facts, "steps": steps, **origin()}
 

@@ -21,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from trials import (
+    LEARNT,
+    SCORED,
     Entry,
     Fitting,
     Row,
@@ -41,7 +43,6 @@ from lsu.runtime.files import write_atomically
 from lsu.training.config import FitConfig
 from lsu.training.crop_plan import CropPlan
 
-LEARNT, SCORED = ("0001TP", "0006R0"), "0016E5"
 ORDERS = ("fixed", "coarse2fine", "fine2coarse", "alternating")
 BUDGETS = (0.5, 0.75, 1.0)
 CROPS = {"crop_factors": [0.5, 0.75, 1.0], "crop_period": 10}

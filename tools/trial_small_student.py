@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from trials import (
+    STUDENT,
     Entry,
     Fitting,
     Row,
@@ -35,15 +36,14 @@ from trials import (
     run_all,
     score,
     scores_of,
+    weights_of,
     write_drives,
     write_table,
 )
 
 from lsu.runtime import Dataset, Relation
-from lsu.training.checkpoint import Checkpoint
 
 TEACHER = {"encoder": "tu-regnetx_004"}
-STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
 
 
 def main() -> None:
@@ -73,8 +73,7 @@ def _rows(trial: Trial, drives: Path, folder: Path, fitting: Fitting) -> list[Ro
         settings = {"seed": trial.seed}
         data = [source, *entries]
         checkpoint = fitted(folder / model, data, replace(fitting, choice=choice, settings=settings))
-        weights = sum(p.numel() for p in Checkpoint.load(checkpoint).network().parameters())
-        facts = {**trial.facts, "model": model, "parameters": weights}
+        facts = {**trial.facts, "model": model, "parameters": weights_of(checkpoint)}
         scores = scores_of(score(checkpoint, known.split(trial.scored)))
         held = percent(score(checkpoint, known.split(f"{trial.source}-held")).mean_iou)
         rows.append({**facts, "miou_held_out": held, **scores, **fitting.facts, **origin()})

@@ -15,13 +15,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import cv2
-from network_cost import Image, Size, costs
+from network_cost import Size, costs
 from plot_students import draw
 from trials import (
+    LEARNT,
+    SCORED,
     Entry,
     Fitting,
     Row,
+    first_frame,
     fitted,
     fitting_of,
     once,
@@ -38,7 +40,6 @@ from trials import (
 from lsu.runtime import Dataset
 from lsu.training.network_config import NetworkConfig
 
-LEARNT, SCORED = ("0001TP", "0006R0"), "0016E5"
 WHOLE = {"encoder": NetworkConfig().encoder}
 """A network without a choice of encoder allows none but the default of the configuration."""
 STUDENTS: dict[str, dict[str, object]] = {
@@ -75,8 +76,9 @@ def main() -> None:
     }
     height, width = (int(side) for side in arguments.deployment.split("x"))
     rounds = {fitting.size: arguments.repeats, (height, width): max(2, arguments.repeats // 9)}
+    frames = Dataset.load(drives / "drives").split(SCORED)
     tables = {
-        size: costs(checkpoints, size, image=frame(drives, size), repeats=repeats)
+        size: costs(checkpoints, size, image=first_frame(frames, size), repeats=repeats)
         for size, repeats in rounds.items()
     }
     write(fits, tables, fitting.size, arguments)
@@ -100,13 +102,6 @@ def _row(seed: int, student: str, fitting: Fitting, drives: Path, folder: Path) 
     checkpoint = fitted(folder, data, fitting)
     scores = scores_of(score(checkpoint, Dataset.load(drives / "drives").split(SCORED)))
     return {"scored": SCORED, "seed": seed, "model": student, **scores, **fitting.facts, **origin()}
-
-
-def frame(drives: Path, size: Size) -> Image:
-    """The first frame of the scored drive at a size (H, W)."""
-    split = Dataset.load(drives / "drives").split(SCORED)
-    image: Image = cv2.resize(split.read_image(split.frames[0]), size[::-1], interpolation=cv2.INTER_AREA)
-    return image
 
 
 def write(

@@ -31,9 +31,12 @@ import numpy as np
 import numpy.typing as npt
 from network_cost import costs
 from trials import (
+    LEARNT,
+    SCORED,
     Entry,
     Fitting,
     Row,
+    first_frame,
     fitted,
     fitting_of,
     once,
@@ -43,6 +46,7 @@ from trials import (
     score,
     scores_of,
     summary,
+    weights_of,
     write_drives,
     write_table,
 )
@@ -54,7 +58,6 @@ from lsu.runtime.relabel.teachers import Ensemble, Network
 from lsu.training.checkpoint import Checkpoint
 from lsu.training.torch_engine import TorchEngine
 
-LEARNT, SCORED = ("0001TP", "0006R0"), "0016E5"
 MEMBERS = {
     "segformer": {"architecture": "segformer", "encoder": "tu-regnetx_002"},
     "fpn": {"architecture": "fpn", "encoder": "resnet18"},
@@ -81,7 +84,8 @@ def main() -> None:
     drives = write_drives(data / "camvid11", work / "data")
     one = partial(run, drives=drives, idd=data / "idd_lite", work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
-    write_costs(work / fitting_of(arguments).name / "seed0", fitting_of(arguments).size, arguments)
+    frames = Dataset.load(drives / "drives").split(SCORED)
+    write_costs(work / fitting_of(arguments).name / "seed0", fitting_of(arguments).size, frames, arguments)
 
 
 def run(seed: int, *, drives: Path, idd: Path, work: Path, fitting: Fitting) -> list[Row]:
@@ -103,14 +107,14 @@ def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) ->
 
     def learnt(model: str, entries: list[Entry], one: Fitting, **more: object) -> Path:
         checkpoint = fitted(folder / _file_name(model), entries, one, **more)
-        noted(model, score(checkpoint, scored), _parameters(checkpoint))
+        noted(model, score(checkpoint, scored), weights_of(checkpoint))
         return checkpoint
 
     teachers = [
         learnt(name, labelled, replace(fitting, choice=choice, settings=settings))
         for name, choice in MEMBERS.items()
     ]
-    noted("s-net, mean", ensemble_score(teachers, scored), sum(map(_parameters, teachers)))
+    noted("s-net, mean", ensemble_score(teachers, scored), sum(map(weights_of, teachers)))
     members = {"architecture": "s-net", "encoder": None, "members": [str(path) for path in teachers]}
     learnt("s-net, joined", labelled, replace(fitting, choice=members, settings=settings))
     for model, loss in ARMS.items():
@@ -133,10 +137,6 @@ def _file_name(model: str) -> str:
     return model.replace(",", "").replace(" ", "-")
 
 
-def _parameters(checkpoint: Path) -> int:
-    return sum(p.numel() for p in Checkpoint.load(checkpoint).network().parameters())
-
-
 def ensemble_score(checkpoints: list[Path], split: Split) -> Evaluation:
     """The evaluation of the mean of several networks' probabilities."""
     engines = [TorchEngine.from_checkpoint(Checkpoint.load(path)) for path in checkpoints]
@@ -157,21 +157,22 @@ def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     write_table(arguments.out / "transfer_summary.csv", lines, arguments)
 
 
-def write_costs(folder: Path, size: tuple[int, int], arguments: argparse.Namespace) -> None:
-    """`transfer_cost.csv`: each network at the table's size and at twice its sides.
+def write_costs(folder: Path, size: tuple[int, int], split: Split, arguments: argparse.Namespace) -> None:
+    """`transfer_cost.csv`: each network at the table's size and at twice its sides, on a frame of the split.
 
     Of the S-Net that is a mean the columns are sums over its members, which run one after the other, but for
-    the activations, of which the larger ones count.
+    the activations, of which the larger ones count; its whole call, with one head, is not timed.
     """
     names = [*MEMBERS, "s-net, joined", "end to end"]
     checkpoints = {name: folder / _file_name(name) / "checkpoint.safetensors" for name in names}
     rows: list[Row] = []
     for height, width in (size, (2 * size[0], 2 * size[1])):
-        table = costs(checkpoints, (height, width))
+        table = costs(checkpoints, (height, width), image=first_frame(split, (height, width)))
         table["t-net"] = table.pop("end to end")
         members = [table[name] for name in MEMBERS]
         summed = [column for column in members[0] if not column.endswith(("_p10", "_p90"))]
         table["s-net, mean"] = {column: sum(_number(m, column) for m in members) for column in summed}
+        table["s-net, mean"]["segment_ms"] = ""
         table["s-net, mean"]["activation_bytes"] = max(_number(m, "activation_bytes") for m in members)
         rows += [
             {"model": name, "input": f"{height}x{width}", **found, **origin()}

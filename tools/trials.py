@@ -18,8 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from measurement import commit, write_csv
+from network_cost import parameters
 
 from lsu.runtime import VOID, Dataset, Frame, LabelSpace, LsuError, Relation, Segmenter, Split
 from lsu.runtime.evaluate import Evaluation, evaluate
@@ -40,6 +43,12 @@ Row = dict[str, object]
 Entry = dict[str, object]
 
 DRIVES = ("0001TP", "0006R0", "0016E5")
+LEARNT, SCORED = DRIVES[:2], DRIVES[2]
+"""Of tables without rotations."""
+
+STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
+"""What the small student of several tables has otherwise: 0.29 million weights."""
+
 GROUPS = {
     "above-and-built": ("Sky", "Building"),
     "upright-thin": ("Tree", "Pole"),
@@ -294,6 +303,19 @@ def scores_of(scores: Evaluation) -> Row:
     }
 
 
+def weights_of(checkpoint: Path) -> int:
+    """The number of learnt weights of a checkpoint's network."""
+    return parameters(Checkpoint.load(checkpoint).network())
+
+
+def first_frame(split: Split, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The first image of a split, enlarged or reduced to (H, W), uint8 [H,W,3] RGB."""
+    image: npt.NDArray[np.uint8] = cv2.resize(
+        split.read_image(split.frames[0]), size[::-1], interpolation=cv2.INTER_AREA
+    )
+    return image
+
+
 def origin() -> Row:
     """The columns that say where and with what a row was measured."""
     return {
@@ -304,16 +326,22 @@ def origin() -> Row:
 
 
 def write_table(path: Path, rows: Sequence[Row], arguments: argparse.Namespace) -> None:
-    """The rows with the command that repeats them."""
+    """The rows with the command that repeats them: every option but where files lie and who computes."""
     command = f"python tools/{Path(sys.argv[0]).name} --data $LSU_DATA"
-    command += f" --seeds {arguments.seeds} --steps {arguments.steps} --size {arguments.size}"
+    for name, value in vars(arguments).items():
+        if name not in ("data", "work", "out", "jobs", "figure"):
+            command += f" --{name} {value}"
     write_csv(path, [{**row, "command": command} for row in rows])
 
 
 def by_drive(rows: Sequence[Row], columns: Sequence[str] = ("miou",)) -> list[Row]:
-    """The summary of each model on each scored drive, then of each model on all of them."""
+    """The summary of each model on each scored drive, then over all: spreads are over seeds in both."""
     lines = summary(rows, by=("scored", "model"), columns=columns)
-    return lines + [{"scored": "all", **line} for line in summary(rows, by=("model",), columns=columns)]
+    of_seeds = [
+        {**line, **{name: line[f"{name}_mean"] for name in columns}}
+        for line in summary(rows, by=("seed", "model"), columns=columns)
+    ]
+    return lines + [{"scored": "all", **line} for line in summary(of_seeds, by=("model",), columns=columns)]
 
 
 def summary(rows: Iterable[Row], *, by: Sequence[str], columns: Sequence[str] = ("miou",)) -> list[Row]:
