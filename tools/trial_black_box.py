@@ -41,6 +41,7 @@ from trials import (
     parser,
     percent,
     run_all,
+    same_frames,
     score,
     scores_of,
     write_drives,
@@ -107,7 +108,7 @@ class Setting:
         idd: the folder of IDD-Lite.
         target: the drive that students learn, with labels of five groups.
         relation: from IDD-Lite's classes to these groups.
-        scored: each other drive with IDD-Lite's classes.
+        coarse: each drive with IDD-Lite's classes.
         fitting: how all networks are fitted.
     """
 
@@ -115,7 +116,7 @@ class Setting:
     idd: Path
     target: Split
     relation: Relation
-    scored: Mapping[str, Split]
+    coarse: Mapping[str, Split]
     fitting: Fitting
 
 
@@ -130,7 +131,7 @@ def main() -> None:
         idd=data / "idd_lite",
         target=Dataset.load(drives / "merged").split(TARGET),
         relation=chain(to_fine, inverse(Relation.load("idd_lite-to-camvid11"))),
-        scored=in_coarse_classes(drives, work / "data"),
+        coarse=in_coarse_classes(drives, work / "data"),
         fitting=fitting_of(arguments),
     )
     one = partial(run, setting=setting)
@@ -138,7 +139,7 @@ def main() -> None:
 
 
 def in_coarse_classes(drives: Path, folder: Path) -> Mapping[str, Split]:
-    """Each drive that is scored with IDD-Lite's classes."""
+    """Each drive with IDD-Lite's classes."""
     known = Dataset.load(drives / "drives")
     allow = {name: list(classes) for name, classes in READ_AS.items()}
     reading = Relation.from_names(
@@ -146,10 +147,9 @@ def in_coarse_classes(drives: Path, folder: Path) -> Mapping[str, Split]:
     )
     result = {}
     for drive in DRIVES:
-        if drive != TARGET:
-            place = folder / f"coarse-{drive}"
-            convert(Conversion(known.split(drive), reading, undecided_void=True), place)
-            result[drive] = Dataset.load(place).split(drive)
+        place = folder / f"coarse-{drive}"
+        convert(Conversion(known.split(drive), reading, undecided_void=True), place)
+        result[drive] = Dataset.load(place).split(drive)
     return result
 
 
@@ -165,12 +165,14 @@ def _rows(seed: int, folder: Path, setting: Setting) -> list[Row]:
     teacher = fitted(folder / "teacher", [source], longer)
     request = Request(setting.target, setting.relation, free=True, keep_scores=True)
     relabel(_network(teacher, "flip"), request, folder / "black-box", workers=1)
-    rows = _scored({"seed": seed, "model": "teacher", "pixels_kept": ""}, teacher, setting)
+    unknown: Row = {"pixels_kept": "", "pseudo_labels_right": ""}
+    rows = _scored({"seed": seed, "model": "teacher", **unknown}, teacher, setting)
     for model, arm in ARMS.items():
         place = folder / model.replace(",", "").replace(" ", "-")
-        checkpoint, kept = _Student(place, seed, arm, setting, folder / "black-box/scores").learnt()
-        facts: Row = {"seed": seed, "model": model, "pixels_kept": percent(kept)}
-        rows += _scored(facts, checkpoint, setting)
+        checkpoint, labels = _Student(place, seed, arm, setting, folder / "black-box/scores").learnt()
+        kept, right = _judged(labels, setting.coarse[TARGET])
+        facts: Row = {"pixels_kept": percent(kept), "pseudo_labels_right": percent(right)}
+        rows += _scored({"seed": seed, "model": model, **facts}, checkpoint, setting)
     return rows
 
 
@@ -184,16 +186,17 @@ class _Student:
     setting: Setting
     scores: Path
 
-    def learnt(self) -> tuple[Path, float]:
-        """Its checkpoint, and the share of pixels that it learned from at the end, 0 to 1."""
+    def learnt(self) -> tuple[Path, Split]:
+        """Its checkpoint, and the labels that it learned from at the end."""
         stored = StoredScores(self.scores, self.setting.target)
-        labels, kept = self._labelled(stored, "labels")
-        half = self._fitted("half", labels, self.setting.fitting.steps // 2)
+        last, steps = self._labelled(stored, "labels"), self.setting.fitting.steps // 2
+        half = self._fitted("half", last, steps)
         if self.arm.refined:
-            labels, kept = self._labelled(Ensemble([stored, _network(half, "")], SHARES), "labels-refined")
-        return self._fitted("student", labels, self.setting.fitting.steps // 2, start=str(half)), kept
+            last = self._labelled(Ensemble([stored, _network(half, "")], SHARES), "labels-refined")
+        checkpoint = self._fitted("student", last, steps, start=str(half))
+        return checkpoint, Dataset.load(str(last["dataset"])).split(TARGET)
 
-    def _labelled(self, teacher: StoredScores | Ensemble, name: str) -> tuple[Entry, float]:
+    def _labelled(self, teacher: StoredScores | Ensemble, name: str) -> Entry:
         request = Request(
             self.setting.target,
             self.setting.relation,
@@ -201,9 +204,7 @@ class _Student:
             confidence="relative" if self.arm.confident else None,
         )
         relabel(teacher, request, self.folder / name, workers=1)
-        labels = Dataset.load(self.folder / name).split(self.setting.target.name)
-        known = [(labels.read_labels(frame) != VOID).mean() for frame in labels.frames]
-        return {"dataset": str(self.folder / name), "split": labels.name}, float(np.mean(known))
+        return {"dataset": str(self.folder / name), "split": TARGET}
 
     def _fitted(self, name: str, labels: Entry, steps: int, **more: object) -> Path:
         settings = {"seed": self.seed, **STUDENTS, **(STRONG if self.arm.strong else {})}
@@ -215,19 +216,32 @@ def _network(checkpoint: Path, views: str) -> Network:
     return Network(TorchEngine.from_checkpoint(Checkpoint.load(checkpoint)), views_from_text(views))
 
 
+def _judged(labels: Split, truth: Split) -> tuple[float, float]:
+    """The share of pixels that have a pseudo-label, and of those with a truth the share that is right."""
+    kept, known, right = [], 0, 0
+    for ours, theirs in same_frames(labels, truth):
+        new, true = labels.read_labels(ours), truth.read_labels(theirs)
+        both = (new != VOID) & (true != VOID)
+        kept.append((new != VOID).mean())
+        known += int(both.sum())
+        right += int((new == true)[both].sum())
+    return float(np.mean(kept)), right / known
+
+
 def _scored(facts: Row, checkpoint: Path, setting: Setting) -> list[Row]:
     """A row for each drive that is scored."""
     return [
         {"target": TARGET, "scored": drive, **facts}
         | {**scores_of(score(checkpoint, split)), **setting.fitting.facts, **origin()}
-        for drive, split in setting.scored.items()
+        for drive, split in setting.coarse.items()
+        if drive != TARGET
     ]
 
 
 def write(rows: list[Row], arguments: argparse.Namespace) -> None:
     """`black_box.csv` with every score, `black_box_summary.csv` with means and spreads."""
     write_table(arguments.out / "black_box.csv", rows, arguments)
-    columns = ("pixels_kept", "miou", "pixel_accuracy")
+    columns = ("pixels_kept", "pseudo_labels_right", "miou", "pixel_accuracy")
     write_table(arguments.out / "black_box_summary.csv", by_drive(rows, columns), arguments)
 
 
