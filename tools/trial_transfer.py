@@ -5,19 +5,17 @@ over ResNet-18) learn the true labels; the S-Net is the mean of their probabilit
 S-Net whose scores a small network joins, which learns the same labels. Every T-Net has the same steps, and
 batches with as many images of one drive as of the other:
 
-  end to end                  true labels, cross entropy
-  tk-l                        the S-Net's best class
-  tk-smp                      the S-Net's probabilities
-  tk-smp-wce                  and rare classes weighted by the median frequency
-  tk-smp-wce, inverse         and rare classes weighted by 1 + 49 (...)
-  tk-smp-wce and unlabelled   as tk-smp-wce, half of each batch from IDD-Lite, whose labels are not read
+  end to end            true labels, cross entropy
+  tk-l                  the S-Net's best class
+  tk-smp                the S-Net's probabilities
+  tk-smp-wce            and rare classes weighted by the median frequency
+  tk-smp-wce, inverse   and rare classes weighted by 1 + 49 (...)
 
 Ground truth is not used by any T-Net but the first. All learn from scratch. The settings are those of all
 trials: chosen on `val` of drive 0016E5, whose training frames are scored here; what learns from labels
 has its classes balanced by half. On the held-out ends of the drives that are learned from, a learning rate
-of 1e-3 gives a T-Net the same mIoU as the 4e-3 of all. IDD-Lite's images are enlarged by 1.5, see
-trial_idd.py. What S-Net and T-Net cost in
-weights, memory and time (tools/network_cost.py, the networks of the first seed) is in `transfer_cost.csv`.
+of 1e-3 gives a T-Net the same mIoU as the 4e-3 of all. What S-Net and T-Net cost in weights, memory and time
+(tools/network_cost.py, the networks of the first seed) is in `transfer_cost.csv`.
 
 Example: python tools/trial_transfer.py --data $LSU_DATA --jobs 2
 """
@@ -71,7 +69,6 @@ ARMS: dict[str, dict[str, object] | None] = {
     "tk-smp": {"name": "tk-smp"},
     "tk-smp-wce": SMP_WCE,
     "tk-smp-wce, inverse": {**SMP_WCE, "class_weights": "inverse"},
-    "tk-smp-wce and unlabelled": SMP_WCE,
 }
 
 
@@ -82,22 +79,21 @@ def main() -> None:
     arguments = asked.parse_args()
     work, data = arguments.work.resolve(), arguments.data.resolve()
     drives = write_drives(data / "camvid11", work / "data")
-    one = partial(run, drives=drives, idd=data / "idd_lite", work=work, fitting=fitting_of(arguments))
+    one = partial(run, drives=drives, work=work, fitting=fitting_of(arguments))
     run_all(one, range(arguments.seeds), arguments.jobs, partial(write, arguments=arguments))
     frames = Dataset.load(drives / "drives").split(SCORED)
     write_costs(work / fitting_of(arguments).name / "seed0", fitting_of(arguments).size, frames, arguments)
 
 
-def run(seed: int, *, drives: Path, idd: Path, work: Path, fitting: Fitting) -> list[Row]:
+def run(seed: int, *, drives: Path, work: Path, fitting: Fitting) -> list[Row]:
     """The rows of one seed."""
     folder = work / fitting.name / f"seed{seed}"
-    return once(folder, lambda: _rows(seed, drives, idd, folder, fitting))
+    return once(folder, lambda: _rows(seed, drives, folder, fitting))
 
 
-def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) -> list[Row]:
+def _rows(seed: int, drives: Path, folder: Path, fitting: Fitting) -> list[Row]:
     scored = Dataset.load(drives / "drives").split(SCORED)
     labelled = [_entry(drives, drive, BATCH // 2) for drive in LEARNT]
-    unlabelled: Entry = {"dataset": "idd_lite", "root": str(idd), "per_batch": BATCH // 2, "scale": 1.5}
     settings = {"seed": seed}
     rows: list[Row] = []
 
@@ -121,11 +117,9 @@ def _rows(seed: int, drives: Path, idd: Path, folder: Path, fitting: Fitting) ->
         if loss is None:
             learnt(model, labelled, replace(fitting, choice=T_NET, settings=settings))
             continue
-        quarters = [{**entry, "per_batch": BATCH // 4} for entry in labelled]
         table = {"teachers": [str(path) for path in teachers], "losses": [loss], "labels": 0}
         silent = replace(fitting, choice=T_NET, settings={**settings, "class_balance": 0})
-        entries = [*quarters, unlabelled] if "unlabelled" in model else labelled
-        learnt(model, entries, silent, distillation=table)
+        learnt(model, labelled, silent, distillation=table)
     return rows
 
 
