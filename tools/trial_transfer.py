@@ -101,25 +101,24 @@ def _rows(seed: int, drives: Path, folder: Path, fitting: Fitting) -> list[Row]:
         facts = {"scored": SCORED, "seed": seed, "model": model, "parameters": parameters}
         rows.append({**facts, **scores_of(result), **fitting.facts, **origin()})
 
-    def learnt(model: str, entries: list[Entry], one: Fitting, **more: object) -> Path:
-        checkpoint = fitted(folder / _file_name(model), entries, one, **more)
+    def learnt(model: str, one: Fitting, **more: object) -> Path:
+        checkpoint = fitted(folder / _file_name(model), labelled, one, **more)
         noted(model, score(checkpoint, scored), weights_of(checkpoint))
         return checkpoint
 
     teachers = [
-        learnt(name, labelled, replace(fitting, choice=choice, settings=settings))
-        for name, choice in MEMBERS.items()
+        learnt(name, replace(fitting, choice=choice, settings=settings)) for name, choice in MEMBERS.items()
     ]
     noted("s-net, mean", ensemble_score(teachers, scored), sum(map(weights_of, teachers)))
     members = {"architecture": "s-net", "encoder": None, "members": [str(path) for path in teachers]}
-    learnt("s-net, joined", labelled, replace(fitting, choice=members, settings=settings))
+    learnt("s-net, joined", replace(fitting, choice=members, settings=settings))
     for model, loss in ARMS.items():
         if loss is None:
-            learnt(model, labelled, replace(fitting, choice=T_NET, settings=settings))
+            learnt(model, replace(fitting, choice=T_NET, settings=settings))
             continue
         table = {"teachers": [str(path) for path in teachers], "losses": [loss], "labels": 0}
         silent = replace(fitting, choice=T_NET, settings={**settings, "class_balance": 0})
-        learnt(model, labelled, silent, distillation=table)
+        learnt(model, silent, distillation=table)
     return rows
 
 
