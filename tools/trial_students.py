@@ -55,7 +55,7 @@ STUDENTS: dict[str, dict[str, object]] = {
 
 def main() -> None:
     """Run all fits that are not done, measure the costs, and write the tables and the picture."""
-    options = parser(__doc__, work="trial_students", steps=400)
+    options = parser(__doc__, work="trial_students", steps=300)
     options.add_argument("--deployment", default="512x1024", help="HxW of the second table of costs")
     options.add_argument("--repeats", type=int, default=90, help="rounds of timing, a ninth at --deployment")
     options.add_argument("--figure", type=Path, default=Path("docs/figures/students.png"))
