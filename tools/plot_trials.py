@@ -122,7 +122,7 @@ def _bars(
             color=COLOUR_OF.get(model, COLOURS[number]),
             error_kw={"elinewidth": 0.8, "capsize": 1.5},
         )
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), groups, rotation=20 if len(groups) > 8 else 0)
     axes.legend(
         frameon=False, ncols=min(len(models), 5), fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.16)
     )
