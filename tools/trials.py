@@ -43,8 +43,9 @@ Row = dict[str, object]
 Entry = dict[str, object]
 
 DRIVES = ("0001TP", "0006R0", "0016E5")
-LEARNT, SCORED = DRIVES[:2], DRIVES[2]
-"""Of tables without rotations."""
+LEARNT = DRIVES[:2]
+SCORED = DRIVES[2]
+"""Of tables without rotations, like `LEARNT`."""
 
 STUDENT = {"encoder": "tu-mobilenetv3_small_050", "decoder_channels": 32}
 """What the small student of several tables has otherwise: 0.29 million weights."""
